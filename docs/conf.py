@@ -1,0 +1,45 @@
+"""Configuration of the documentation: ``make docs`` builds it, without any network."""
+
+from importlib.metadata import version as installed_version
+
+project = "fairlearnkit"
+author = "the fairlearnkit developers"
+copyright = f"2026, {author}"
+release = version = installed_version("fairlearnkit")
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "sphinx_gallery.gen_gallery",
+]
+templates_path = ["_templates"]
+exclude_patterns = ["_build"]
+default_role = "literal"
+# Methods inherited from scikit-learn point into its glossary.
+suppress_warnings = ["ref.term"]
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"{project} {release}"
+html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": ["page-toc"]}
+html_show_sourcelink = False
+
+autosummary_generate = True
+numpydoc_show_class_members = False  # the class template lists them
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": r"/plot_",
+    "ignore_pattern": r"/(?!plot_)[^/]*\.py$",
+    "within_subsection_order": "FileNameSortKey",
+    "backreferences_dir": "generated/backreferences",
+    "doc_module": ("fairlearnkit",),
+    "reference_url": {"fairlearnkit": None},
+    "download_all_examples": False,
+    "show_signature": False,
+    "write_computation_times": False,
+    "plot_gallery": "True",
+    "abort_on_example_error": True,
+}

@@ -1,0 +1,35 @@
+"""Fair learning for scikit-learn: choose what is equal, how nearly, and see the price."""
+
+from fairlearnkit import datasets, exceptions, metrics
+from fairlearnkit.constraints import (
+    AllOf,
+    DemographicParity,
+    EqualizedOdds,
+    EqualOpportunity,
+    ErrorRateParity,
+    FalseNegativeRateParity,
+    FalsePositiveRateParity,
+    Parity,
+    Rate,
+    TrueNegativeRateParity,
+)
+from fairlearnkit.postprocessing import GroupThresholdClassifier
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "AllOf",
+    "DemographicParity",
+    "EqualOpportunity",
+    "EqualizedOdds",
+    "ErrorRateParity",
+    "FalseNegativeRateParity",
+    "FalsePositiveRateParity",
+    "GroupThresholdClassifier",
+    "Parity",
+    "Rate",
+    "TrueNegativeRateParity",
+    "datasets",
+    "exceptions",
+    "metrics",
+]

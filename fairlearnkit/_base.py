@@ -1,0 +1,635 @@
+"""What all estimators share: checks, label encoding, groups, learners, the knob after fitting."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn import config_context
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.metrics import accuracy_score
+from sklearn.model_selection import check_cv
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_random_state, get_tags
+from sklearn.utils._param_validation import HasMethods, StrOptions
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _check_n_features,
+    _num_samples,
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+    has_fit_parameter,
+)
+
+from fairlearnkit import _validation as checks
+from fairlearnkit.constraints import Criterion
+from fairlearnkit.exceptions import DegenerateGroupWarning
+
+Float = NDArray[np.float64]
+Int = NDArray[np.intp]
+
+# Below this many rows one decision moves a rate by more than ten points.
+_SMALL_CELL = 10
+
+
+class TrainingData(NamedTuple):
+    """Checked input of `fit`.
+
+    Attributes
+    ----------
+    X : array-like, sparse matrix or data frame of shape (n_samples, n_features)
+        As given, and what rows are hashed by.
+    learner_X : as X
+        What the wrapped estimator sees: X, without the sensitive columns where they are dropped.
+    y : ndarray of shape (n_samples,)
+        Labels as given.
+    positive : ndarray of shape (n_samples,)
+        Whether the label is the positive one.
+    group : ndarray of shape (n_samples,)
+        Index into ``groups_``; -1 for a row of weight zero.
+    sample_weight : ndarray of shape (n_samples,) or None
+        Weights >= 0.
+    """
+
+    X: Any
+    learner_X: Any
+    y: NDArray[Any]
+    positive: NDArray[np.bool_]
+    group: Int
+    sample_weight: Float | None
+
+
+class CostFrontier:
+    """Cost against the knob on the training scores: convex, piecewise linear, exact.
+
+    Calling it gives the cost at any knob. Prints as a table of its breakpoints.
+
+    Parameters
+    ----------
+    knob_name : str
+        What turns: ``"max_difference"``, or ``"factor"`` on all difference bounds of an `AllOf`.
+    knob : ndarray of shape (n_breakpoints,)
+        Breakpoints, ascending, both ends of the range included.
+    cost : ndarray of shape (n_breakpoints,)
+        Least mean cost at each.
+
+    Attributes
+    ----------
+    price : ndarray of shape (n_breakpoints,)
+        Shadow price: cost saved per unit of knob from this breakpoint to the next; 0 at the last.
+    lower_bound : ndarray of shape (n_breakpoints,)
+        Lower bound on the cost at each; here the cost itself, since the curve is exact.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fairlearnkit._base import CostFrontier
+    >>> curve = CostFrontier(
+    ...     "max_difference", np.array([0.0, 0.1, 1.0]), np.array([0.3, 0.2, 0.2])
+    ... )
+    >>> print(curve)
+    max_difference      cost     price
+          0.000000  0.300000  1.000000
+          0.100000  0.200000  0.000000
+          1.000000  0.200000  0.000000
+    >>> round(curve(0.05), 6)
+    0.25
+    """
+
+    def __init__(self, knob_name: str, knob: Float, cost: Float) -> None:
+        self.knob_name = knob_name
+        self.knob = knob
+        self.cost = cost
+        self.price = np.append(np.maximum(-np.diff(cost) / np.diff(knob), 0.0), 0.0)
+        self.lower_bound = cost
+
+    def __call__(self, knob: float) -> float:
+        """Return the least mean cost at a knob within the range."""
+        self._check(knob)
+        return float(np.interp(knob, self.knob, self.cost))
+
+    def price_at(self, knob: float) -> float:
+        """Return what one more unit of knob saves, just above a knob within the range."""
+        self._check(knob)
+        return float(self.price[np.searchsorted(self.knob, knob, side="right") - 1])
+
+    def _check(self, knob: float) -> None:
+        if not self.knob[0] <= knob <= self.knob[-1]:
+            msg = (
+                f"{self.knob_name} must be in [{self.knob[0]:g}, {self.knob[-1]:g}], got {knob!r}."
+            )
+            raise ValueError(msg)
+
+    def __len__(self) -> int:
+        """Return the number of breakpoints."""
+        return len(self.knob)
+
+    def __repr__(self) -> str:
+        """Return what the curve spans, in a line."""
+        return (
+            f"<{type(self).__name__}: {len(self)} breakpoints, cost {self.cost[-1]:.4f} to "
+            f"{self.cost[0]:.4f}>"
+        )
+
+    def __str__(self) -> str:
+        """Return a table, one line per breakpoint."""
+        width = max(len(self.knob_name), 9)
+        rows = zip(self.knob, self.cost, self.price, strict=True)
+        lines = [f"{self.knob_name:>{width}}  {'cost':>8}  {'price':>8}"]
+        lines += [f"{k:>{width}.6f}  {c:>8.6f}  {p:>8.6f}" for k, c, p in rows]
+        return "\n".join(lines)
+
+    def to_frame(self) -> Any:
+        """Return a pandas data frame with the knob, cost, lower bound and price."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                self.knob_name: self.knob,
+                "cost": self.cost,
+                "lower_bound": self.lower_bound,
+                "price": self.price,
+            }
+        )
+
+
+class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+    """Base of the meta-estimators: a classifier under a group criterion."""
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods(["fit"])],
+        "constraint": [Criterion],
+        "sensitive_columns": [None, str, int, list, tuple, np.ndarray, callable],
+        "drop_sensitive": ["boolean"],
+        "missing": [StrOptions({"error", "group"})],
+        "randomized": ["boolean"],
+        "costs": [None, dict],
+        "random_state": ["random_state"],
+        "n_jobs": [None, int],
+        "verbose": ["verbose"],
+    }
+
+    def _check_fit(
+        self, X: Any, y: Any, sensitive_features: Any, sample_weight: Any
+    ) -> TrainingData:
+        """Check parameters and input, and store what describes them."""
+        self._validate_params()
+        self.constraint._check(needs_bound=True)
+        self._costs = checks.check_costs(self.costs)
+        X = checks.check_features(X, self)
+        y = self._check_labels(X, y)
+        weight = checks.check_weights(sample_weight, X)
+        _check_feature_names(self, X, reset=True)
+        _check_n_features(self, X, reset=True)
+        self.classes_, encoded = np.unique(y, return_inverse=True)
+        n_classes = len(self.classes_ if weight is None else np.unique(encoded[weight > 0]))
+        if n_classes < 2:
+            msg = (
+                f"{type(self).__name__} needs samples of two classes, but the data contains one "
+                f"class: {self.classes_[0]!s}."
+            )
+            if n_classes < len(self.classes_):
+                msg = (
+                    f"{type(self).__name__} needs samples of two classes, but all samples of one "
+                    "class have sample_weight 0."
+                )
+            raise ValueError(msg)
+        self._positive_class = self._check_pos_label()
+        self._check_drop_sensitive()
+        group = self._encode_training_groups(X, sensitive_features, weight)
+        seed = self.random_state
+        self._hash_key = 0 if seed is None else _hash_key(seed)
+        return TrainingData(
+            X=X,
+            learner_X=self._learner_view(X),
+            y=y,
+            positive=encoded == self._positive_class,
+            group=group,
+            sample_weight=weight,
+        )
+
+    def _check_labels(self, X: Any, y: Any) -> NDArray[Any]:
+        if y is None:
+            msg = (
+                f"This {type(self).__name__} estimator requires y to be passed, but the target y "
+                "is None."
+            )
+            raise ValueError(msg)
+        y = column_or_1d(y, warn=True)
+        check_consistent_length(X, y)
+        check_classification_targets(y)
+        kind = type_of_target(y, input_name="y", raise_unknown=True)
+        if kind != "binary":
+            msg = f"Only binary classification is supported. The type of the target is {kind}."
+            raise ValueError(msg)
+        return y
+
+    def _check_pos_label(self) -> int:
+        """Return the index of the positive class in ``classes_``."""
+        if self.pos_label is None:
+            return 1
+        matches = np.flatnonzero(self.classes_ == self.pos_label)
+        if len(matches) != 1:
+            msg = (
+                f"pos_label must be one of the classes {self.classes_.tolist()}, got "
+                f"{self.pos_label!r}."
+            )
+            raise ValueError(msg)
+        return int(matches[0])
+
+    def _check_drop_sensitive(self) -> None:
+        if self.drop_sensitive and (
+            self.sensitive_columns is None or callable(self.sensitive_columns)
+        ):
+            kind = "None" if self.sensitive_columns is None else "a callable"
+            msg = (
+                "drop_sensitive=True needs sensitive_columns as names or positions, to know which "
+                f"columns to drop; got {kind}."
+            )
+            raise ValueError(msg)
+
+    def _learner_view(self, X: Any) -> Any:
+        """Return what the wrapped estimator sees of X."""
+        return checks.drop_columns(X, self.sensitive_columns) if self.drop_sensitive else X
+
+    def _raw_groups(self, X: Any, sensitive_features: Any) -> tuple[Int, list, str]:
+        """Return codes and labels of the groups of X, and where they came from."""
+        if sensitive_features is not None:
+            what, values = "sensitive_features", sensitive_features
+        elif self.sensitive_columns is not None:
+            what = "sensitive_columns"
+            values = checks.select_columns(X, self.sensitive_columns)
+        else:
+            msg = (
+                f"{type(self).__name__} needs to know each row's group, got neither "
+                f"sensitive_features nor sensitive_columns. {checks.HOW_TO_GIVE_GROUPS}"
+            )
+            raise ValueError(msg)
+        codes, labels = checks.encode_groups(
+            values, _num_samples(X), missing=self.missing, what=what
+        )
+        return codes, labels, what
+
+    def _encode_training_groups(
+        self, X: Any, sensitive_features: Any, weight: Float | None
+    ) -> Int:
+        """Store the groups that have weight, and return each row's; -1 without weight."""
+        codes, labels, _ = self._raw_groups(X, sensitive_features)
+        if weight is not None:
+            present = np.bincount(codes, weight, minlength=len(labels)) > 0
+            absent = [checks.group_name(labels[i]) for i in np.flatnonzero(~present)]
+            if absent:
+                warnings.warn(
+                    f"All rows of group {'; '.join(absent)} have sample_weight 0: left out, as if "
+                    "the rows were not there.",
+                    DegenerateGroupWarning,
+                    stacklevel=4,
+                )
+            rank = np.cumsum(present) - 1
+            codes = np.where(weight > 0, rank[codes], -1)
+            labels = [labels[i] for i in np.flatnonzero(present)]
+        self._group_labels = labels
+        self.groups_ = checks.label_array(labels)
+        return codes
+
+    def _encode_groups(self, X: Any, sensitive_features: Any) -> Int:
+        """Return each row's index in ``groups_``; a group that was not seen in fit is an error."""
+        codes, labels, what = self._raw_groups(X, sensitive_features)
+        return checks.match_groups(codes, labels, self._group_labels, what)
+
+    def _warn_degenerate(self, count: Int) -> None:
+        """Warn of cells of the constraint with no row or very few.
+
+        Parameters
+        ----------
+        count : ndarray of shape (n_groups, 2)
+            Rows of positive weight per group and label (negative, positive).
+        """
+        # Called by `fit` and `at` themselves: level 3 is the line that called those.
+        if len(count) < 2:
+            warnings.warn(
+                f"There is one group only ({checks.group_name(self._group_labels[0])}): nothing "
+                "is compared, and the constraint is met by any classifier.",
+                DegenerateGroupWarning,
+                stacklevel=3,
+            )
+            return
+        empty: dict[str, int] = {}
+        small: dict[str, int] = {}
+        for parity in self.constraint.parities():
+            for rate in parity._rates():
+                of_rate = count @ np.array(rate._condition(), dtype=int)
+                for g in np.flatnonzero(of_rate < _SMALL_CELL):
+                    kind = {(True, True): "rows", (True, False): "negative rows"}.get(
+                        tuple(rate._condition()), "positive rows"
+                    )
+                    cell = f"group {checks.group_name(self._group_labels[g])}, {kind}"
+                    (small if of_rate[g] else empty)[cell] = int(of_rate[g])
+        if empty:
+            warnings.warn(
+                "Left out of the comparison, since there is no row to take the rate over: "
+                f"{_listed(empty)}.",
+                DegenerateGroupWarning,
+                stacklevel=3,
+            )
+        if small:
+            warnings.warn(
+                f"Rates over fewer than {_SMALL_CELL} rows say little about new data: "
+                f"{_listed(small)}.",
+                DegenerateGroupWarning,
+                stacklevel=3,
+            )
+
+    def _check_predict(self, X: Any) -> Any:
+        check_is_fitted(self)
+        X = checks.check_features(X, self)
+        _check_feature_names(self, X, reset=False)
+        _check_n_features(self, X, reset=False)
+        return X
+
+    def _both_classes(self, positive_probability: Float) -> Float:
+        """Return probabilities of both decisions in the order of ``classes_``."""
+        both = np.column_stack([1 - positive_probability, positive_probability])
+        return both if self._positive_class == 1 else both[:, ::-1]
+
+    def _is_accepted(self, X: Any, positive_probability: Float) -> NDArray[np.bool_]:
+        """Decide by the hash of the row where the probability is neither 0 nor 1."""
+        accepted = positive_probability >= 1
+        random = np.flatnonzero((positive_probability > 0) & ~accepted)
+        if len(random):
+            draw = checks.hash_rows(checks.take_rows(X, random), self._hash_key)
+            accepted[random] = draw < positive_probability[random]
+        return accepted
+
+    def _labels_of(self, accepted: NDArray[np.bool_]) -> NDArray[Any]:
+        return self.classes_[np.where(accepted, self._positive_class, 1 - self._positive_class)]
+
+    def score(
+        self,
+        X: Any,
+        y: ArrayLike,
+        *,
+        sensitive_features: Any = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """Return the accuracy of `predict`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            Rows to decide on.
+        y : array-like of shape (n_samples,)
+            True labels.
+        sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns), \
+                default=None
+            Groups of the rows; needed where the rule needs them and `sensitive_columns` is None.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        float
+            Share of correct decisions, in [0, 1].
+        """
+        decisions = self.predict(X, sensitive_features=sensitive_features)
+        return float(accuracy_score(y, decisions, sample_weight=sample_weight))
+
+    def at(
+        self,
+        *,
+        max_difference: float | None = None,
+        min_ratio: float | None = None,
+        constraint: Criterion | None = None,
+    ) -> Self:
+        """Turn the knob after fitting: a new fitted estimator from the same fit.
+
+        Parameters
+        ----------
+        max_difference : float, default=None
+            Largest gap allowed between two groups, in [0, 1], in place of the constraint's bound.
+        min_ratio : float, default=None
+            Smallest ratio allowed, in [0, 1], in place of the constraint's bound.
+        constraint : Criterion, default=None
+            Another criterion altogether, with its bound.
+
+        Returns
+        -------
+        estimator of the same class
+            Fitted at the other knob; its `constraint` parameter says which. No existing estimator
+            changes.
+
+        Raises
+        ------
+        ValueError
+            If not exactly one of the three is given, if it is not valid, or if a bound is given
+            for an `AllOf`, which has several.
+        """
+        check_is_fitted(self)
+        given = {
+            name: value
+            for name, value in (
+                ("max_difference", max_difference),
+                ("min_ratio", min_ratio),
+                ("constraint", constraint),
+            )
+            if value is not None
+        }
+        if len(given) != 1:
+            msg = (
+                "at() takes exactly one of max_difference, min_ratio and constraint, got "
+                f"{', '.join(given) or 'none'}."
+            )
+            raise ValueError(msg)
+        if constraint is None:
+            if not hasattr(self.constraint, "max_difference"):
+                msg = (
+                    f"{type(self.constraint).__name__} has no bound of its own to set. Pass "
+                    "constraint= with the criteria and their bounds."
+                )
+                raise ValueError(msg)
+            constraint = clone(self.constraint).set_params(
+                **{"max_difference": None, "min_ratio": None, **given}
+            )
+        elif not isinstance(constraint, Criterion):
+            msg = (
+                f"constraint must be a criterion such as DemographicParity(), got {constraint!r}."
+            )
+            raise ValueError(msg)
+        constraint._check(needs_bound=True)
+        other = type(self).__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        if not self._is_prefit():
+            other.estimator = clone(self.estimator)
+        other.constraint = constraint
+        if "constraint" in given:
+            other._warn_degenerate(other._cell_count)
+        other._turn()
+        return other
+
+    def _is_prefit(self) -> bool:
+        return False
+
+    def _turn(self) -> None:
+        """Solve at the present constraint and store what follows from it."""
+        raise NotImplementedError
+
+    def __sklearn_tags__(self) -> Any:
+        """Return scikit-learn's tags: binary, and whatever the wrapped estimator takes."""
+        tags = super().__sklearn_tags__()
+        learner = get_tags(self.estimator)
+        tags.classifier_tags.multi_class = False
+        tags.target_tags.required = True
+        for name in ("sparse", "allow_nan", "categorical", "string"):
+            setattr(tags.input_tags, name, getattr(learner.input_tags, name))
+        return tags
+
+
+def _hash_key(random_state: Any) -> int:
+    if isinstance(random_state, (int, np.integer)):
+        return int(random_state)
+    return int(check_random_state(random_state).randint(2**31))
+
+
+def _listed(cells: dict[str, int], most: int = 10) -> str:
+    """Return cells with their counts, the first few of many."""
+    shown = [f"{cell} ({count})" for cell, count in list(cells.items())[:most]]
+    return "; ".join(shown) + (f"; and {len(cells) - most} more" if len(cells) > most else "")
+
+
+def fit_learner(estimator: Any, X: Any, y: NDArray[Any], sample_weight: Float | None) -> Any:
+    """Fit a clone; a pipeline hands the weights to its last step.
+
+    The weights are ours to hand on, so that the fit runs with metadata routing off: no step has to
+    be told to request them.
+    """
+    learner = clone(estimator)
+    keyword = weight_keyword(learner) if sample_weight is not None else None
+    with config_context(enable_metadata_routing=False):
+        return (
+            learner.fit(X, y) if keyword is None else learner.fit(X, y, **{keyword: sample_weight})
+        )
+
+
+def weight_keyword(estimator: Any) -> str | None:
+    """Return the keyword of `fit` that takes the weights; None where there is none."""
+    if isinstance(estimator, Pipeline):
+        name, last = estimator.steps[-1]
+        inner = weight_keyword(last)
+        return None if inner is None else f"{name}__{inner}"
+    return "sample_weight" if has_fit_parameter(estimator, "sample_weight") else None
+
+
+def learner_score(learner: Any, X: Any, response_method: str, pos_label: Any) -> Float:
+    """Return the learner's score of the positive class, shape (n_samples,).
+
+    Raises
+    ------
+    ValueError
+        If the learner has no such response, does not know the positive class, or returns scores
+        that are not finite.
+    """
+    wanted = (
+        ("predict_proba", "decision_function") if response_method == "auto" else (response_method,)
+    )
+    method = next((name for name in wanted if hasattr(learner, name)), None)
+    if method is None:
+        msg = (
+            f"The estimator must have {' or '.join(wanted)} to be thresholded, and "
+            f"{learner!r} has not. Wrap it, for example in CalibratedClassifierCV, or choose "
+            "another response_method."
+        )
+        raise ValueError(msg)
+    classes = np.asarray(learner.classes_)
+    place = np.flatnonzero(classes == pos_label)
+    if len(classes) != 2 or len(place) != 1:
+        msg = (
+            f"The estimator must know two classes, {pos_label!r} among them; {learner!r} knows "
+            f"{classes.tolist()}."
+        )
+        raise ValueError(msg)
+    response = np.asarray(getattr(learner, method)(X), dtype=np.float64)
+    if method == "predict_proba":
+        score = response[:, place[0]]
+    else:
+        score = np.ravel(response) * (1.0 if place[0] == 1 else -1.0)
+    bad = np.count_nonzero(~np.isfinite(score))
+    if bad:
+        msg = (
+            f"Scores must be finite, got {bad} of {len(score)} NaN or infinite from {method} of "
+            f"{learner!r}."
+        )
+        raise ValueError(msg)
+    return np.ascontiguousarray(score)
+
+
+def out_of_fold_scores(
+    estimator: Any,
+    data: TrainingData,
+    cv: Any,
+    response_method: str,
+    pos_label: Any,
+    n_jobs: int | None,
+    verbose: int,
+) -> Float:
+    """Return each row's score from a learner that has not seen the row.
+
+    Raises
+    ------
+    ValueError
+        If the splits do not put every row in exactly one test fold, or a training fold lacks a
+        class.
+    """
+    splits = list(check_cv(cv, data.y, classifier=True).split(data.X, data.y))
+    _check_partition(splits, len(data.y))
+    for train, _ in splits:
+        found = np.unique(data.y[train])
+        if len(found) < 2:
+            msg = (
+                f"Every training fold needs both classes, got one with {found[0]!s} only. Use "
+                "fewer folds or shuffled, stratified ones."
+            )
+            raise ValueError(msg)
+    scores = Parallel(n_jobs=n_jobs, verbose=verbose)(
+        delayed(_fold_score)(estimator, data, train, test, response_method, pos_label)
+        for train, test in splits
+    )
+    score = np.empty(len(data.y))
+    for (_, test), fold in zip(splits, scores, strict=True):
+        score[test] = fold
+    return score
+
+
+def _fold_score(
+    estimator: Any,
+    data: TrainingData,
+    train: Int,
+    test: Int,
+    response_method: str,
+    pos_label: Any,
+) -> Float:
+    weight = None if data.sample_weight is None else data.sample_weight[train]
+    learner = fit_learner(
+        estimator, checks.take_rows(data.learner_X, train), data.y[train], weight
+    )
+    return learner_score(
+        learner, checks.take_rows(data.learner_X, test), response_method, pos_label
+    )
+
+
+def _check_partition(splits: Iterable[tuple[Any, Any]], n_samples: int) -> None:
+    tested = np.zeros(n_samples, dtype=np.intp)
+    for _, test in splits:
+        np.add.at(tested, test, 1)
+    if not (tested == 1).all():
+        msg = (
+            "cv must put every row in exactly one test fold, got "
+            f"{np.count_nonzero(tested == 0)} rows in none and {np.count_nonzero(tested > 1)} in "
+            "several. Use KFold or StratifiedKFold, or splits that partition the rows."
+        )
+        raise ValueError(msg)

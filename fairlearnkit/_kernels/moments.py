@@ -1,0 +1,250 @@
+"""Group rates as linear functions of cell sums, and how unequal they are.
+
+A *unit* is a group (within a stratum, where there are strata). A *cell* is the rows of one unit
+with one label. A hypothesis h in [0, 1]^n is known by its *cell sums*, the weighted sum of its
+predictions in each cell, an array of shape ``(n_units, 2)`` whose last axis is the label.
+
+An *event* is a rate within a stratum: a set of rates, one per unit, that should be equal. Each of
+them is a *row*::
+
+    rate[k] = offset[k] + slope[k, 0] * cell_sums[unit[k], 0] + slope[k, 1] * cell_sums[unit[k], 1]
+
+A cell without weight has no row: its rate is undefined and is compared with nothing. Rows grow
+linearly with units; pairs of groups are never listed.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float64]
+Int = NDArray[np.intp]
+Bool = NDArray[np.bool_]
+Label = NDArray[np.integer] | Bool
+
+
+class Moments(NamedTuple):
+    """The rates that a constraint compares, and the bound on each event.
+
+    Attributes
+    ----------
+    mass : ndarray of shape (n_units, 2)
+        Weight of the rows in each cell.
+    unit, event : ndarray of shape (n_rows,)
+        Unit and event of each row; ``event`` is sorted.
+    offset, slope : ndarray of shape (n_rows,) and (n_rows, 2)
+        The rate as a linear function of the unit's cell sums.
+    share : ndarray of shape (n_rows,)
+        Share of the row in the mass of its event, so that ``sum(share * rate)`` is overall.
+    is_ratio, to_overall : ndarray of shape (n_events,)
+        Whether the event's bound is on ratios rather than differences, and whether rates are
+        compared with the overall rate rather than with each other.
+    bound : ndarray of shape (n_events,)
+        Largest difference, or smallest ratio, allowed; NaN where none is set.
+    """
+
+    mass: Float
+    unit: Int
+    event: Int
+    offset: Float
+    slope: Float
+    share: Float
+    is_ratio: Bool
+    to_overall: Bool
+    bound: Float
+
+    @property
+    def n_events(self) -> int:
+        """Number of events, empty ones included."""
+        return len(self.bound)
+
+
+class RowForm(NamedTuple):
+    """Two linear inequalities per row and one free level t per event.
+
+    ``upper_rate * rate - upper_level * t <= upper_slack`` and
+    ``lower_level * t - rate <= lower_slack``, every array of shape ``(n_events,)``. The level of a
+    ``tied`` event is its overall rate.
+    """
+
+    upper_rate: Float
+    upper_level: Float
+    upper_slack: Float
+    lower_level: Float
+    lower_slack: Float
+    tied: Bool
+
+
+def cell_mass(label: Label, unit: Int, sample_weight: Float | None, n_units: int) -> Float:
+    """Return the weight in each cell, shape ``(n_units, 2)``."""
+    cell = 2 * unit + label
+    mass: Float = np.bincount(cell, sample_weight, minlength=2 * n_units).astype(np.float64)
+    return mass.reshape(-1, 2)
+
+
+def cell_sums(
+    prediction: Float, label: Label, unit: Int, sample_weight: Float | None, n_units: int
+) -> Float:
+    """Return the weighted sum of predictions in each cell, shape ``(n_units, 2)``."""
+    weighted = prediction if sample_weight is None else prediction * sample_weight
+    sums: Float = np.bincount(2 * unit + label, weighted, minlength=2 * n_units).astype(np.float64)
+    return sums.reshape(-1, 2)
+
+
+def build_moments(
+    mass: Float,
+    condition: Bool,
+    counted: Bool,
+    is_ratio: Bool,
+    to_overall: Bool,
+    bound: Float,
+    n_strata: int = 1,
+) -> Moments:
+    """Build the moments of rates given as counts of decisions.
+
+    Parameters
+    ----------
+    mass : ndarray of shape (n_units, 2)
+        Weight of each cell; unit ``s * n_groups + g`` is group ``g`` of stratum ``s``.
+    condition : ndarray of shape (n_rates, 2)
+        Whether rows of each label are in the rate's denominator.
+    counted : ndarray of shape (n_rates, 2, 2)
+        Whether a row of label ``y`` with decision ``d`` is in the numerator, at ``[:, y, d]``.
+    is_ratio, to_overall, bound : ndarray of shape (n_rates,)
+        Bound of each rate.
+    n_strata : int, default=1
+        Number of strata; every rate is one event in each.
+
+    Returns
+    -------
+    Moments
+        With ``n_rates * n_strata`` events; the event of rate ``r`` in stratum ``s`` is
+        ``r * n_strata + s``.
+    """
+    n_rates, n_units = len(condition), len(mass)
+    denominator = condition.astype(float) @ mass.T
+    rate, unit = np.nonzero(denominator > 0)
+    stratum = unit // max(n_units // n_strata, 1)
+    event = rate * n_strata + stratum
+    order = np.argsort(event, kind="stable")
+    rate, unit, event = rate[order], unit[order], event[order]
+
+    base = denominator[rate, unit]
+    count = counted.astype(float)[rate]
+    offset = np.einsum("ky,ky->k", count[:, :, 0], mass[unit]) / base
+    slope = (count[:, :, 1] - count[:, :, 0]) / base[:, None]
+    total = np.bincount(event, base, minlength=n_rates * n_strata)
+    return Moments(
+        mass=mass,
+        unit=unit,
+        event=event,
+        offset=offset,
+        slope=slope,
+        share=base / total[event],
+        is_ratio=np.repeat(is_ratio, n_strata),
+        to_overall=np.repeat(to_overall, n_strata),
+        bound=np.repeat(bound, n_strata),
+    )
+
+
+def group_rates(moments: Moments, sums: Float) -> Float:
+    """Return the rate of each row, shape ``(..., n_rows)``, from sums ``(..., n_units, 2)``."""
+    rates: Float = moments.offset + np.einsum(
+        "ky,...ky->...k", moments.slope, sums[..., moments.unit, :]
+    )
+    return rates
+
+
+def overall_rates(moments: Moments, rates: Float) -> Float:
+    """Return each event's rate over all its rows, shape ``(n_events,)``; NaN where it has none."""
+    total = np.bincount(moments.event, moments.share * rates, minlength=moments.n_events)
+    return np.where(units_compared(moments) > 0, total, np.nan)
+
+
+def units_compared(moments: Moments) -> Int:
+    """Return the number of rows of each event, shape ``(n_events,)``."""
+    return np.bincount(moments.event, minlength=moments.n_events)
+
+
+def _extremes(moments: Moments, rates: Float) -> tuple[Float, Float]:
+    """Return the smallest and the largest rate of each event; NaN for an event without rows."""
+    smallest = np.full(moments.n_events, np.nan)
+    largest = np.full(moments.n_events, np.nan)
+    if len(rates):
+        start = np.flatnonzero(np.diff(moments.event, prepend=-1))
+        smallest[moments.event[start]] = np.minimum.reduceat(rates, start)
+        largest[moments.event[start]] = np.maximum.reduceat(rates, start)
+    return smallest, largest
+
+
+def differences(moments: Moments, rates: Float) -> Float:
+    """Return each event's largest difference between units, or to the overall rate.
+
+    NaN where fewer than two units have the rate: nothing is compared.
+    """
+    smallest, largest = _extremes(moments, rates)
+    overall = overall_rates(moments, rates)
+    to_overall = np.maximum(np.maximum(largest - overall, overall - smallest), 0.0)
+    difference = np.where(moments.to_overall, to_overall, largest - smallest)
+    return np.where(units_compared(moments) > 1, difference, np.nan)
+
+
+def ratios(moments: Moments, rates: Float) -> Float:
+    """Return each event's smallest ratio between units, or to the overall rate; 0/0 is 1.
+
+    NaN where fewer than two units have the rate: nothing is compared.
+    """
+    smallest, largest = _extremes(moments, rates)
+    overall = overall_rates(moments, rates)
+    between = _ratio(smallest, largest)
+    to_overall = np.minimum(_ratio(smallest, overall), _ratio(overall, largest))
+    ratio = np.where(moments.to_overall, np.minimum(to_overall, 1.0), between)
+    return np.where(units_compared(moments) > 1, ratio, np.nan)
+
+
+def _ratio(numerator: Float, denominator: Float) -> Float:
+    zero = denominator == 0
+    return np.where(zero, 1.0, numerator / np.where(zero, 1.0, denominator))
+
+
+def violations(moments: Moments, rates: Float) -> Float:
+    """Return how far each event is beyond its bound, in rate; met where <= 0.
+
+    For a difference this is the largest gap minus the bound. For a ratio it is the room missing
+    between the extremes, ``bound * largest - smallest``, which is well defined at rates of zero.
+    """
+    smallest, largest = _extremes(moments, rates)
+    overall = overall_rates(moments, rates)
+    between = moments.bound * largest - smallest
+    to_overall = np.maximum(moments.bound * overall - smallest, moments.bound * largest - overall)
+    missing = np.where(moments.to_overall, to_overall, between)
+    excess = np.where(moments.is_ratio, missing, differences(moments, rates) - moments.bound)
+    return np.where(units_compared(moments) > 1, excess, -np.inf)
+
+
+def row_form(moments: Moments) -> RowForm:
+    """Return the inequalities that state every bound with one level per event.
+
+    Between groups, t is the lowest rate allowed (differences: ``t <= rate <= t + bound``) or the
+    highest (ratios: ``bound * t <= rate <= t``). To overall, t is the overall rate.
+    """
+    ratio, overall, bound = moments.is_ratio, moments.to_overall, moments.bound
+    one, zero = np.ones(len(bound)), np.zeros(len(bound))
+    return RowForm(
+        upper_rate=np.where(ratio & overall, bound, one),
+        upper_level=one,
+        upper_slack=np.where(ratio, zero, bound),
+        lower_level=np.where(ratio, bound, one),
+        lower_slack=np.where(~ratio & overall, bound, zero),
+        tied=overall,
+    )
+
+
+def objective(mass: Float, fp_cost: float, fn_cost: float) -> tuple[float, Float]:
+    """Return the mean cost as ``(constant, slope)``, linear in the cell sums.
+
+    ``cost = constant + sum(slope * cell_sums)`` with ``slope`` of shape ``(2,)`` over labels.
+    """
+    total = mass.sum()
+    return fn_cost * mass[:, 1].sum() / total, np.array([fp_cost, -fn_cost]) / total

@@ -1,0 +1,344 @@
+"""One plain threshold per group: a search over all thresholds.
+
+Without randomisation the problem is combinatorial, and its best answers are often not on the ROC
+hulls. Two observations make it tractable:
+
+* For given windows that every group's rates must fall in, the groups separate. A *sweep* moves the
+  window of one event over all places that matter and keeps the others: exact for one event.
+* The linear programme over randomised thresholds prices every threshold. A choice whose reduced
+  costs add up to more than the incumbent's distance from the programme's value cannot beat the
+  incumbent, which leaves few thresholds; an *enumeration* of their combinations settles the rest.
+"""
+
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fairlearnkit._kernels.moments import Moments, group_rates, objective, violations
+from fairlearnkit._kernels.thresholds import FEASIBILITY, OperatingPoints, ThresholdSolution
+
+Float = NDArray[np.float64]
+Int = NDArray[np.intp]
+
+# Rounding of a rate, a difference of rates or a mean cost, all of order one.
+_ROUNDING = 1e-12
+# Windows that a search over a thinned set of thresholds hands to the sweeps, and the thresholds of
+# each group in that set.
+_STARTS = 4
+_THINNED = 500
+# Further starts: all windows at the same of so many places in [0, 1].
+_GRID = 3
+# Candidate windows tried, cheapest first, where a window alone does not settle feasibility.
+_TRIES = 200
+# Combinations of thresholds looked at in one layer of the enumeration: about 200 MB.
+_BUDGET = 2_000_000
+
+
+class PlainThresholds(NamedTuple):
+    """One plain threshold per group.
+
+    Attributes
+    ----------
+    point : ndarray of shape (n_groups,)
+        The chosen operating point of each group.
+    cost : float
+        Mean cost.
+    is_proven : bool
+        Whether no other choice of plain thresholds is cheaper, to rounding; otherwise it is the
+        best that the search found.
+    """
+
+    point: Int
+    cost: float
+    is_proven: bool
+
+
+class _Search(NamedTuple):
+    """All points with their cost (share of the mean) and rates, and the windows to move.
+
+    ``rates`` has shape (n_points, n_events), NaN where undefined. A window of an event reaches
+    from ``low`` to ``low + width``, or to ``low / shrink`` where the bound is on ratios.
+    """
+
+    points: OperatingPoints
+    moments: Moments
+    cost: Float
+    rates: Float
+    width: Float
+    shrink: Float
+
+    def excess(self, choice: Int) -> float:
+        """Return how far one point per group is beyond the bounds, in rate."""
+        rates = group_rates(self.moments, self.points.sums[choice])
+        return float(violations(self.moments, rates).max(initial=-np.inf))
+
+
+def solve_plain_thresholds(
+    points: OperatingPoints,
+    moments: Moments,
+    fp_cost: float,
+    fn_cost: float,
+    randomized: ThresholdSolution,
+) -> PlainThresholds | None:
+    """Minimise mean cost over one operating point per group, within the bounds.
+
+    Parameters
+    ----------
+    points : OperatingPoints
+        All thresholds of every group.
+    moments : Moments
+        Rates and bounds.
+    fp_cost, fn_cost : float
+        Cost of a false positive and of a false negative, >= 0.
+    randomized : ThresholdSolution
+        The optimum over randomised thresholds.
+
+    Returns
+    -------
+    PlainThresholds or None
+        None where no choice within the bounds was found.
+
+    Notes
+    -----
+    A sweep takes O(n log n) time for n thresholds; O(n) memory. The enumeration is bounded by a
+    fixed budget.
+    """
+    search = _prepare(points, moments, fp_cost, fn_cost)
+    constant, _ = objective(points.mass, fp_cost, fn_cost)
+    best, cost = _sweep_from_starts(search, randomized)
+    is_exact = moments.n_events == 1 and not moments.to_overall.any()
+    if not is_exact:
+        reduced = np.maximum(randomized.reduced_cost(points), 0.0) * max(fp_cost, fn_cost)
+        room = cost - (randomized.cost - constant) + _ROUNDING
+        best, cost, is_exact = _enumerate(search, reduced, room, best, cost)
+    return None if best is None else PlainThresholds(best, float(cost + constant), is_exact)
+
+
+def _prepare(points: OperatingPoints, moments: Moments, fp_cost: float, fn_cost: float) -> _Search:
+    _, slope = objective(points.mass, fp_cost, fn_cost)
+    width = np.diff(points.start)[moments.unit]
+    row = np.repeat(np.arange(len(width)), width)
+    first = np.cumsum(width) - width
+    point = np.arange(len(row)) - np.repeat(first - points.start[moments.unit], width)
+    rates = np.full((len(points.threshold), moments.n_events), np.nan)
+    rates[point, moments.event[row]] = moments.offset[row] + np.einsum(
+        "ij,ij->i", moments.slope[row], points.sums[point]
+    )
+    bound = moments.bound
+    return _Search(points, moments, points.sums @ slope, rates, width=bound, shrink=bound)
+
+
+def _windows(search: _Search, event: int, low: Float) -> tuple[Float, Float]:
+    """Return windows of an event's rates, from their lower ends."""
+    if search.moments.is_ratio[event]:
+        shrink = search.shrink[event]
+        high = low / shrink if shrink > 0 else np.full_like(low, np.inf)
+    else:
+        high = low + search.width[event]
+    return low - _ROUNDING, high + _ROUNDING
+
+
+def _sweep_from_starts(search: _Search, randomized: ThresholdSolution) -> tuple[Int | None, float]:
+    """Sweep one event after the other, from several windows, until nothing improves.
+
+    A choice within windows as wide as the bound meets it, to overall as well. There windows may
+    be twice as wide, and the choice is checked after.
+    """
+    moments = search.moments
+    level = np.full(moments.n_events, np.inf)
+    np.minimum.at(level, moments.event, group_rates(moments, randomized.sums))
+    level = np.where(np.isfinite(level), level, 0.0)
+    searches = [search]
+    if moments.to_overall.any():
+        wide = np.where(moments.to_overall, 2 * moments.bound, moments.bound)
+        steep = np.where(moments.to_overall, moments.bound**2, moments.bound)
+        searches.append(search._replace(width=wide, shrink=steep))
+    best: Int | None = None
+    cost = np.inf
+    for each in searches:
+        starts = [level]
+        if moments.n_events > 1:
+            starts += [np.full_like(level, place) for place in np.linspace(0.0, 1.0, _GRID)]
+            starts += _promising_windows(each, level)
+        for start in starts:
+            choice, value = _descend(each, start)
+            if choice is not None and value < cost - _ROUNDING:
+                best, cost = choice, value
+    return best, cost
+
+
+def _descend(search: _Search, low: Float) -> tuple[Int | None, float]:
+    """Sweep one event after the other until a whole round brings nothing."""
+    n_events = search.moments.n_events
+    best: Int | None = None
+    cost = np.inf
+    event = idle = 0
+    while idle < n_events:
+        choice, value, place = _sweep(search, event, low)
+        idle += 1
+        if choice is not None and value < cost - _ROUNDING:
+            best, cost, idle = choice, value, 1
+            low = np.where(np.arange(n_events) == event, place, low)
+        event = (event + 1) % n_events
+    return best, cost
+
+
+def _promising_windows(search: _Search, level: Float) -> list[Float]:
+    """Return the lower ends of the cheapest windows found on a thinned set of thresholds.
+
+    Every choice has a point of the first group that all events compare, so that the windows to try
+    are those around its points: at their lower end, in their middle or at their upper end.
+    """
+    points, moments, n_events = search.points, search.moments, search.moments.n_events
+    size = np.diff(points.start)
+    kept = [
+        np.unique(np.linspace(first, first + n - 1, min(n, _THINNED)).astype(np.intp))
+        for first, n in zip(points.start[:-1], size, strict=True)
+    ]
+    anchor_group = np.argmax([np.isfinite(search.rates[k[0]]).sum() for k in kept])
+    places = np.array(list(product((0.0, 0.5, 1.0), repeat=min(n_events, 3))))
+    places = places[:, np.arange(n_events) % places.shape[1]]
+    anchor = search.rates[kept[anchor_group]][:, None, :]
+    low = np.where(
+        moments.is_ratio, anchor * search.shrink**places, anchor - search.width * places
+    )
+    low = np.where(np.isnan(low), level, low).reshape(-1, n_events)
+
+    thin = np.concatenate(kept)
+    start = np.concatenate([[0], np.cumsum([len(k) for k in kept])[:-1]])
+    rates, cost = search.rates[thin], search.cost[thin]
+    total = np.empty(len(low))
+    for chunk in np.array_split(np.arange(len(low)), max(len(low) * len(thin) // 2_000_000, 1)):
+        outside = np.zeros((len(chunk), len(thin)), dtype=bool)
+        for event in range(n_events):
+            below, above = _windows(search, event, low[chunk, event])
+            outside |= rates[:, event] < below[:, None]
+            outside |= rates[:, event] > above[:, None]
+        least = np.minimum.reduceat(np.where(outside, np.inf, cost), start, axis=1)
+        total[chunk] = least.sum(axis=1)
+    cheapest = np.argsort(total, kind="stable")[:_STARTS]
+    return [low[i] for i in cheapest if np.isfinite(total[i])]
+
+
+def _sweep(search: _Search, event: int, low: Float) -> tuple[Int | None, float, float]:
+    """Return the best choice over all windows of one event, those of the others being kept."""
+    points, rates = search.points, search.rates
+    cost = search.cost.copy()
+    for other in range(search.moments.n_events):
+        if other != event:
+            below, above = _windows(search, other, low[other : other + 1])
+            outside = (rates[:, other] < below) | (rates[:, other] > above)
+            cost[outside] = np.inf
+    place = np.unique(rates[np.isfinite(cost), event])
+    place = place[~np.isnan(place)]
+    if not len(place):
+        place = low[event : event + 1]
+    below, above = _windows(search, event, place)
+    total = np.zeros(len(place))
+    for g in range(len(points.start) - 1):
+        span = slice(points.start[g], points.start[g + 1])
+        rate = rates[span, event]
+        if np.isnan(rate[0]):
+            total += cost[span].min()
+            continue
+        order = np.argsort(rate, kind="stable")
+        first = np.searchsorted(rate[order], below, side="left")
+        last = np.searchsorted(rate[order], above, side="right")
+        total += _range_minimum(cost[span][order], first, last)
+    for candidate in np.argsort(total, kind="stable")[:_TRIES]:
+        if not np.isfinite(total[candidate]):
+            break
+        inside = ~((rates[:, event] < below[candidate]) | (rates[:, event] > above[candidate]))
+        choice = _cheapest(points, np.where(inside, cost, np.inf))
+        if search.excess(choice) <= FEASIBILITY:
+            return choice, float(search.cost[choice].sum()), float(place[candidate])
+    return None, np.inf, 0.0
+
+
+def _cheapest(points: OperatingPoints, cost: Float) -> Int:
+    """Return the first cheapest point of each group."""
+    smallest = np.minimum.reduceat(cost, points.start[:-1])
+    at_smallest = np.flatnonzero(cost == smallest[points.group])
+    _, first = np.unique(points.group[at_smallest], return_index=True)
+    return at_smallest[first]
+
+
+def _range_minimum(values: Float, first: Int, last: Int) -> Float:
+    """Return ``min(values[first[i]:last[i]])`` for all i; inf where the range is empty.
+
+    The minima over all windows of length 1, 2, 4, ... are built one length after the other; a
+    range is covered by two windows of the largest length that fits.
+    """
+    answer = np.full(len(first), np.inf)
+    length = last - first
+    window, size = values, 1
+    while size <= length.max(initial=0):
+        due = np.flatnonzero((length >= size) & (length < 2 * size))
+        answer[due] = np.minimum(window[first[due]], window[last[due] - size])
+        window = np.minimum(window[:-size], window[size:])
+        size *= 2
+    return answer
+
+
+def _enumerate(
+    search: _Search, reduced: Float, room: float, best: Int | None, cost: float
+) -> tuple[Int | None, float, bool]:
+    """Look at every choice that the prices leave open, group by group.
+
+    A partial choice is kept while its reduced costs fit in the room and its rates within the
+    bounds. Returns the best choice, its cost and whether the enumeration was complete.
+    """
+    points, moments, rates = search.points, search.moments, search.rates
+    n_groups, n_events = len(points.start) - 1, moments.n_events
+    open_points = []
+    for g in range(n_groups):
+        span = np.arange(points.start[g], points.start[g + 1])
+        span = span[reduced[span] <= room]
+        open_points.append(span[np.argsort(reduced[span], kind="stable")])
+    order = np.argsort([len(span) for span in open_points], kind="stable")
+
+    spent = np.zeros(1)
+    smallest, largest = np.full((1, n_events), np.inf), np.full((1, n_events), -np.inf)
+    chosen = np.empty((1, 0), dtype=np.intp)
+    for g in order:
+        span = open_points[g]
+        fits = np.searchsorted(reduced[span], room - spent, side="right")
+        if fits.sum() > _BUDGET:
+            return best, cost, False
+        parent = np.repeat(np.arange(len(spent)), fits)
+        child = span[np.arange(len(parent)) - np.repeat(np.cumsum(fits) - fits, fits)]
+        low = np.fmin(smallest[parent], rates[child])
+        high = np.fmax(largest[parent], rates[child])
+        keep = np.flatnonzero(_may_fit(moments, low, high))
+        parent, child = parent[keep], child[keep]
+        spent, smallest, largest = spent[parent] + reduced[child], low[keep], high[keep]
+        chosen = np.column_stack([chosen[parent], child])
+    choices = np.empty_like(chosen)
+    choices[:, order] = chosen
+    value = search.cost[choices].sum(axis=1)
+    for candidate in np.argsort(value, kind="stable"):
+        if value[candidate] >= cost - _ROUNDING:
+            break
+        if search.excess(choices[candidate]) <= FEASIBILITY:
+            return choices[candidate], float(value[candidate]), True
+    return best, cost, True
+
+
+def _may_fit(moments: Moments, low: Float, high: Float) -> NDArray[np.bool_]:
+    """Return which ranges of rates may be within the bounds, shape ``(n_choices,)``.
+
+    A bound on the distance to overall holds between groups at twice the difference, or at the
+    square of the ratio.
+    """
+    difference = np.where(moments.to_overall, 2 * moments.bound, moments.bound)
+    ratio = np.where(moments.to_overall, moments.bound**2, moments.bound)
+    with np.errstate(invalid="ignore"):
+        within = np.where(
+            moments.is_ratio,
+            ratio * high - low <= FEASIBILITY,
+            high - low <= difference + FEASIBILITY,
+        )
+    fits: NDArray[np.bool_] = np.all(within | ~np.isfinite(low), axis=1)
+    return fits

@@ -1,0 +1,396 @@
+"""Turn what users pass into arrays: features, groups, weights, costs and row hashes.
+
+Data frames of any library are read through narwhals, column by column; none is required.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import narwhals.stable.v2 as nw
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from sklearn.utils import _safe_indexing, check_array
+from sklearn.utils.validation import _num_samples
+
+from fairlearnkit._kernels.row_hash import hash_columns, hash_sparse, number_codes, text_code
+
+Float = NDArray[np.float64]
+Int = NDArray[np.intp]
+Columns = int | str | Sequence[int | str] | Callable[[Any], Any]
+
+HOW_TO_GIVE_GROUPS = (
+    "Pass sensitive_features= to this method, or set sensitive_columns= to column names, "
+    "positions or a callable that takes X."
+)
+
+
+def check_features(X: Any, estimator: Any) -> Any:
+    """Return X as a data frame, a CSR or CSC matrix, or a 2-D array; values are not checked."""
+    if _is_frame(X):
+        if 0 in X.shape:
+            msg = f"X must have at least one row and one column, got shape={tuple(X.shape)}."
+            raise ValueError(msg)
+        return X
+    return check_array(
+        X, accept_sparse=("csr", "csc"), dtype=None, ensure_all_finite=False, estimator=estimator
+    )
+
+
+def check_weights(sample_weight: Any, X: Any) -> Float | None:
+    """Return the weights as floats, or None where none are given.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative or not finite, if all are zero, or if their number is not that of
+        the rows.
+    """
+    if sample_weight is None:
+        return None
+    n_samples = _num_samples(X)
+    if isinstance(sample_weight, Real):
+        sample_weight = np.full(n_samples, float(sample_weight))
+    weight = np.asarray(sample_weight, dtype=np.float64)
+    if weight.shape != (n_samples,):
+        msg = (
+            f"sample_weight must have one value per row, shape ({n_samples},), got shape "
+            f"{weight.shape}."
+        )
+        raise ValueError(msg)
+    if not np.isfinite(weight).all():
+        count = np.count_nonzero(~np.isfinite(weight))
+        msg = f"sample_weight must be finite, got {count} of {n_samples} NaN or infinite."
+        raise ValueError(msg)
+    if weight.min() < 0:
+        msg = (
+            f"sample_weight must be >= 0, got {weight.min()!s} as the smallest of {len(weight)}. "
+            "Remove those rows or set their weight to 0."
+        )
+        raise ValueError(msg)
+    if not weight.any():
+        msg = "sample_weight must have at least one weight above 0, got zeros only."
+        raise ValueError(msg)
+    return weight
+
+
+def check_costs(costs: Mapping[str, float] | None) -> tuple[float, float]:
+    """Return the costs of a false positive and of a false negative; 1 each where None."""
+    if costs is None:
+        return 1.0, 1.0
+    is_valid = (
+        isinstance(costs, Mapping)
+        and set(costs) == {"fp", "fn"}
+        and all(
+            isinstance(c, Real) and not isinstance(c, bool) and 0 <= c < np.inf
+            for c in costs.values()
+        )
+        and any(c > 0 for c in costs.values())
+    )
+    if not is_valid:
+        msg = (
+            "costs must be a dict with the keys 'fp' and 'fn' and finite values >= 0, not both "
+            f"zero, got {costs!r}."
+        )
+        raise ValueError(msg)
+    return float(costs["fp"]), float(costs["fn"])
+
+
+def _is_frame(X: Any) -> bool:
+    return isinstance(nw.from_native(X, eager_only=True, pass_through=True), nw.DataFrame)
+
+
+def encode_groups(values: Any, n_samples: int, *, missing: str, what: str) -> tuple[Int, list]:
+    """Return the group of every row as an integer, and the group labels in order.
+
+    Parameters
+    ----------
+    values : array-like or data frame of shape (n_samples,) or (n_samples, n_columns)
+        One column of labels, or several that make intersections (labels are then tuples).
+    n_samples : int
+        Number of rows expected.
+    missing : {"error", "group"}
+        Whether a missing value is an error or a group of its own, with the label None.
+    what : str
+        Name of the values in messages.
+
+    Returns
+    -------
+    codes : ndarray of shape (n_samples,)
+        Index of each row's group in the labels.
+    labels : list
+        Labels that occur, sorted.
+    """
+    columns = [factorize(column) for column in _split_columns(values, what)]
+    if not columns:
+        msg = f"{what} must have at least one column, got none."
+        raise ValueError(msg)
+    for codes, labels in columns:
+        if len(codes) != n_samples:
+            msg = (
+                f"{what} must have one value per row of X, got {len(codes)} for {n_samples} rows."
+            )
+            raise ValueError(msg)
+        if missing == "error" and None in labels:
+            count = np.count_nonzero(codes == labels.index(None))
+            msg = (
+                f"{what} must not have missing values, got {count} of {n_samples}. Fill them in, "
+                'or make them a group of their own with missing="group".'
+            )
+            raise ValueError(msg)
+    combined = np.zeros(n_samples, dtype=np.intp)
+    for codes, labels in columns:
+        combined = combined * len(labels) + codes
+    present, combined = np.unique(combined, return_inverse=True)
+    if len(columns) == 1:
+        joined = [columns[0][1][i] for i in present]
+    else:
+        parts = []
+        for _, labels in reversed(columns):
+            present, index = np.divmod(present, len(labels))
+            parts.append([labels[i] for i in index])
+        joined = list(zip(*reversed(parts), strict=True))
+    order = _sort(joined)
+    rank = np.empty(len(order), dtype=np.intp)
+    rank[order] = np.arange(len(order))
+    return rank[combined], [joined[i] for i in order]
+
+
+def match_groups(codes: Int, labels: list, known: list, what: str) -> Int:
+    """Return codes in terms of known labels.
+
+    Raises
+    ------
+    ValueError
+        If a label is not among the known ones; the message names it.
+    """
+    place = {label: i for i, label in enumerate(known)}
+    unseen = [label for label in labels if label not in place]
+    if unseen:
+        names = ", ".join(group_name(label) for label in unseen[:5])
+        more = f" and {len(unseen) - 5} more" if len(unseen) > 5 else ""
+        some = ", ".join(group_name(label) for label in known[:10])
+        msg = (
+            f"{what} must hold groups seen in fit, got {names}{more}; seen were {some}"
+            f"{', ...' if len(known) > 10 else ''}. Fit again with rows of every group."
+        )
+        raise ValueError(msg)
+    return np.array([place[label] for label in labels], dtype=np.intp)[codes]
+
+
+def group_name(label: Hashable) -> str:
+    """Return a group's label for tables and messages."""
+    if isinstance(label, tuple):
+        return ", ".join(group_name(part) for part in label)
+    return "(missing)" if label is None else str(label)
+
+
+def label_array(labels: list) -> NDArray[Any]:
+    """Return labels as an array, of objects where they are tuples or of several types."""
+    if len({type(label) for label in labels}) == 1 and not isinstance(
+        labels[0], (tuple, type(None))
+    ):
+        return np.array(labels)
+    array = np.empty(len(labels), dtype=object)
+    array[:] = labels
+    return array
+
+
+def _split_columns(values: Any, what: str) -> list[Any]:
+    """Return one-dimensional columns: narwhals series, arrays or lists."""
+    frame = nw.from_native(values, eager_only=True, allow_series=True, pass_through=True)
+    if isinstance(frame, nw.Series):
+        return [frame]
+    if isinstance(frame, nw.DataFrame):
+        return list(frame.iter_columns())
+    if isinstance(values, Mapping):
+        return [column for part in values.values() for column in _split_columns(part, what)]
+    if sparse.issparse(values):
+        values = sparse.csr_array(values).toarray()
+    if not hasattr(values, "dtype") or not hasattr(values, "shape"):
+        # As objects: NumPy would turn a list of names and NaN into strings, "nan" among them.
+        values = np.array(list(values), dtype=object) if np.iterable(values) else np.array(values)
+    values = np.asarray(values)
+    if values.ndim == 1:
+        return [values]
+    if values.ndim == 2:
+        return list(values.T)
+    msg = f"{what} must be one- or two-dimensional, got an array of shape {values.shape}."
+    raise ValueError(msg)
+
+
+def factorize(column: Any) -> tuple[Int, list]:
+    """Return a column as integer codes with the values they stand for; missing is None."""
+    if isinstance(column, nw.Series):
+        column = _series_values(column)
+    if column.dtype.kind in "biuf":
+        found, codes = np.unique(column, return_inverse=True)
+        values = found.tolist()
+    else:
+        objects = column.tolist()
+        values = list(dict.fromkeys(objects))
+        place = dict(zip(values, range(len(values)), strict=True))
+        codes = np.fromiter(map(place.__getitem__, objects), np.intp, len(objects))
+    # Different kinds of missing value are one.
+    labels: dict[Any, int] = {}
+    merge = [labels.setdefault(None if _is_missing(v) else v, len(labels)) for v in values]
+    return np.array(merge, dtype=np.intp)[codes], list(labels)
+
+
+def _series_values(series: nw.Series) -> NDArray[Any]:
+    """Return a series as numbers or booleans where it has no missing value, else as objects."""
+    if (series.dtype.is_numeric() or series.dtype == nw.Boolean) and not series.is_null().any():
+        return np.asarray(series.to_numpy())
+    objects = np.empty(len(series), dtype=object)
+    objects[:] = series.to_list()
+    return objects
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether a value is None, NaN or a data-frame library's own missing value."""
+    if value is None:
+        return True
+    try:
+        return not bool(value == value)
+    except (TypeError, ValueError):  # pandas.NA has no truth value
+        return True
+
+
+def _sort(labels: list) -> list[int]:
+    """Return the order of labels: by value where they compare, else by name; missing last."""
+    index = range(len(labels))
+    try:
+        return sorted(index, key=lambda i: _sort_key(labels[i]))
+    except TypeError:
+        return sorted(index, key=lambda i: (labels[i] is None, group_name(labels[i])))
+
+
+def _sort_key(label: Any) -> tuple:
+    if isinstance(label, tuple):
+        return tuple(_sort_key(part) for part in label)
+    return (1,) if label is None else (0, label)
+
+
+def select_columns(X: Any, columns: Columns) -> Any:
+    """Return the columns of X that give the groups, or what the callable returns."""
+    if callable(columns):
+        return columns(X)
+    positions = column_positions(X, columns)
+    if _is_frame(X):
+        return nw.from_native(X, eager_only=True)[:, positions].to_native()
+    if sparse.issparse(X):
+        return sparse.csc_array(X)[:, positions].toarray()
+    return X[:, positions]
+
+
+def drop_columns(X: Any, columns: Columns) -> Any:
+    """Return X without columns given by name or position."""
+    kept = np.setdiff1d(np.arange(X.shape[1]), column_positions(X, columns)).tolist()
+    if not kept:
+        msg = (
+            f"drop_sensitive=True leaves no column: X has {X.shape[1]} and sensitive_columns="
+            f"{columns!r} names all of them."
+        )
+        raise ValueError(msg)
+    if _is_frame(X):
+        return nw.from_native(X, eager_only=True)[:, kept].to_native()
+    return X[:, kept]
+
+
+def column_positions(X: Any, columns: Columns) -> list[int]:
+    """Return the positions of columns given by name or position.
+
+    Raises
+    ------
+    ValueError
+        If a column is not there, or a name is given where X has none.
+    """
+    wanted = [columns] if isinstance(columns, (str, Integral)) else list(columns)  # type: ignore[arg-type]
+    if not wanted:
+        msg = f"sensitive_columns must name at least one column, got {columns!r}."
+        raise ValueError(msg)
+    names = list(nw.from_native(X, eager_only=True).columns) if _is_frame(X) else None
+    positions = []
+    for column in wanted:
+        if isinstance(column, str):
+            if names is None:
+                msg = (
+                    f"sensitive_columns has the name {column!r} but X has no column names (it is "
+                    f"{type(X).__name__}). Give positions, or pass a data frame."
+                )
+                raise ValueError(msg)
+            if column not in names:
+                msg = f"sensitive_columns names {column!r}, which X does not have; it has {names}."
+                raise ValueError(msg)
+            positions.append(names.index(column))
+        elif isinstance(column, Integral) and not isinstance(column, bool):
+            if not -X.shape[1] <= column < X.shape[1]:
+                msg = f"sensitive_columns has position {column}, but X has {X.shape[1]} columns."
+                raise ValueError(msg)
+            positions.append(int(column) % X.shape[1])
+        else:
+            msg = (
+                "sensitive_columns must be column names, positions or a callable, got "
+                f"{column!r} of type {type(column).__name__}."
+            )
+            raise ValueError(msg)
+    return positions
+
+
+def take_rows(X: Any, rows: Int) -> Any:
+    """Return some rows of X, in X's own form."""
+    return _safe_indexing(X, rows)
+
+
+def hash_rows(X: Any, key: int) -> Float:
+    """Return a number in [0, 1) per row, from the row's values and the key alone.
+
+    Values count, not how they are stored: dense and sparse rows, integer and float columns,
+    strings and categories agree, and so does any subset or order of rows.
+    """
+    if sparse.issparse(X):
+        rows = sparse.csr_array(X)
+        if not rows.has_canonical_format:
+            rows = rows.copy()
+            rows.sum_duplicates()
+        return hash_sparse(rows, key)
+    return hash_columns(_column_codes(X), _num_samples(X), key)
+
+
+def _column_codes(X: Any) -> Iterator[NDArray[np.uint64]]:
+    if _is_frame(X):
+        for series in nw.from_native(X, eager_only=True).iter_columns():
+            if isinstance(series.dtype, (nw.Datetime, nw.Duration)):
+                series = series.cast(nw.String)
+            yield _value_codes(_series_values(series))
+    else:
+        for column in X.T:
+            yield _value_codes(column)
+
+
+def _value_codes(column: NDArray[Any]) -> NDArray[np.uint64]:
+    """Return the code of every value of a column."""
+    if column.dtype.kind in "biuf":
+        return number_codes(column)
+    codes, values = factorize(column)
+    table = [_value_code(value) for value in values]
+    return np.array(table, dtype=np.uint64)[codes]
+
+
+def _value_code(value: Any) -> int:
+    if value is None:
+        return int(number_codes(np.array([np.nan]))[0])
+    if isinstance(value, (Real, np.bool_)):
+        return int(number_codes(np.array([float(value)]))[0])
+    return text_code(value if isinstance(value, bytes) else str(value).encode("utf-8"))
+
+
+def as_decisions(y: ArrayLike) -> NDArray[Any]:
+    """Return labels or decisions as an array of one or two dimensions."""
+    series = nw.from_native(y, eager_only=True, allow_series=True, pass_through=True)
+    if isinstance(series, nw.Series):
+        return _series_values(series)
+    return np.asarray(y)

@@ -1,0 +1,597 @@
+"""What should be equal between groups, and how nearly.
+
+A criterion says which rates should be equal and holds the one knob: `max_difference`, the largest
+gap between any two groups, or `min_ratio`, the smallest rate over the largest. The same object
+serves every estimator and every metric of this package; it holds no data and no columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+
+from fairlearnkit._kernels.moments import (
+    Moments,
+    build_moments,
+    cell_mass,
+    differences,
+    ratios,
+)
+
+__all__ = [
+    "ERROR_RATE",
+    "FALSE_NEGATIVE_RATE",
+    "FALSE_POSITIVE_RATE",
+    "SELECTION_RATE",
+    "TRUE_NEGATIVE_RATE",
+    "TRUE_POSITIVE_RATE",
+    "AllOf",
+    "Criterion",
+    "DemographicParity",
+    "EqualOpportunity",
+    "EqualizedOdds",
+    "ErrorRateParity",
+    "FalseNegativeRateParity",
+    "FalsePositiveRateParity",
+    "Parity",
+    "Rate",
+    "TrueNegativeRateParity",
+]
+
+_COUNTS = {"tn": (0, 0), "fp": (0, 1), "fn": (1, 0), "tp": (1, 1)}
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A rate of a classifier's decisions, as counts over counts.
+
+    Plain data: it pickles, compares and prints. The constants of this module
+    (``SELECTION_RATE``, ``TRUE_POSITIVE_RATE``, ...) are rates; write your own in the same way.
+
+    Parameters
+    ----------
+    name : str
+        Name in tables and messages, in lower case with underscores.
+    numerator : tuple of {"tn", "fp", "fn", "tp"}
+        The counts on top.
+    denominator : tuple of {"tn", "fp", "fn", "tp"}, default=("tn", "fp", "fn", "tp")
+        The counts below. It must not depend on the decisions: it has both of "tn" and "fp" or
+        neither, and both of "fn" and "tp" or neither. The default is all rows.
+
+    Raises
+    ------
+    ValueError
+        If a count is unknown, if the denominator is empty or depends on the decisions, or if the
+        numerator is empty or not part of the denominator.
+
+    Examples
+    --------
+    The share of correct decisions, and a criterion that wants it equal:
+
+    >>> from fairlearnkit import Parity, Rate
+    >>> accuracy = Rate("accuracy", ("tn", "tp"))
+    >>> Parity(accuracy, max_difference=0.05).rates
+    Rate(name='accuracy', numerator=('tn', 'tp'), denominator=('tn', 'fp', 'fn', 'tp'))
+
+    Precision depends on the decisions in its denominator:
+
+    >>> Rate("precision", ("tp",), ("fp", "tp"))
+    Traceback (most recent call last):
+        ...
+    ValueError: The denominator of a rate must not depend on the decisions: ...
+    """
+
+    name: str
+    numerator: tuple[str, ...]
+    denominator: tuple[str, ...] = ("tn", "fp", "fn", "tp")
+
+    def __post_init__(self) -> None:
+        for part in ("numerator", "denominator"):
+            value = getattr(self, part)
+            counts = (value,) if isinstance(value, str) else tuple(value)
+            object.__setattr__(self, part, counts)
+            if not counts or not set(counts) <= set(_COUNTS):
+                msg = (
+                    f"The {part} of a rate must be one or more of 'tn', 'fp', 'fn' and 'tp', got "
+                    f"{value!r}."
+                )
+                raise ValueError(msg)
+        below = set(self.denominator)
+        if len(below & {"tn", "fp"}) == 1 or len(below & {"fn", "tp"}) == 1:
+            msg = (
+                "The denominator of a rate must not depend on the decisions: it has both of 'tn' "
+                f"and 'fp' or neither, and both of 'fn' and 'tp' or neither; got "
+                f"{self.denominator!r}."
+            )
+            raise ValueError(msg)
+        if not set(self.numerator) <= below:
+            msg = (
+                "The numerator of a rate must be part of its denominator, got "
+                f"{self.numerator!r} over {self.denominator!r}."
+            )
+            raise ValueError(msg)
+
+    @property
+    def label(self) -> str:
+        """The name for people, such as ``"true positive rate"``."""
+        return self.name.replace("_", " ")
+
+    def _condition(self) -> list[bool]:
+        """Whether rows of the negative and of the positive label are in the denominator."""
+        return ["tn" in self.denominator, "tp" in self.denominator]
+
+    def _counted(self) -> NDArray[np.bool_]:
+        """Whether (label, decision) is in the numerator, shape (2, 2)."""
+        counted = np.zeros((2, 2), dtype=bool)
+        for count in self.numerator:
+            counted[_COUNTS[count]] = True
+        return counted
+
+
+SELECTION_RATE = Rate("selection_rate", ("fp", "tp"))
+TRUE_POSITIVE_RATE = Rate("true_positive_rate", ("tp",), ("fn", "tp"))
+FALSE_POSITIVE_RATE = Rate("false_positive_rate", ("fp",), ("tn", "fp"))
+TRUE_NEGATIVE_RATE = Rate("true_negative_rate", ("tn",), ("tn", "fp"))
+FALSE_NEGATIVE_RATE = Rate("false_negative_rate", ("fn",), ("fn", "tp"))
+ERROR_RATE = Rate("error_rate", ("fp", "fn"))
+
+
+class Criterion(BaseEstimator):
+    """Base of every criterion; use `Parity`, one of the named criteria, or `AllOf`."""
+
+    def parities(self) -> Iterator[_RateCriterion]:
+        """Yield the criteria that this one consists of, each with its own bound."""
+        raise NotImplementedError
+
+    def moments(
+        self,
+        y: ArrayLike,
+        groups: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        strata: ArrayLike | None = None,
+    ) -> Moments:
+        """Return the rates to compare as linear functions of cell sums.
+
+        Parameters
+        ----------
+        y : array-like of shape (n_samples,)
+            Labels, 1 for the positive one and 0 for the other.
+        groups : array-like of shape (n_samples,)
+            Group of each sample as an integer in ``0..n_groups - 1``.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights, >= 0; None means 1 each.
+        strata : array-like of shape (n_samples,), default=None
+            Stratum of each sample as an integer in ``0..n_strata - 1``: groups are compared
+            within each stratum. None means one stratum.
+
+        Returns
+        -------
+        Moments
+            One row per rate, stratum and group that has weight; work is linear in the samples
+            and memory linear in the groups.
+        """
+        group = np.asarray(groups, dtype=np.intp)
+        stratum = np.zeros_like(group) if strata is None else np.asarray(strata, dtype=np.intp)
+        weight = None if sample_weight is None else np.asarray(sample_weight, dtype=float)
+        n_groups, n_strata = int(group.max()) + 1, int(stratum.max()) + 1
+        mass = cell_mass(
+            np.asarray(y, dtype=np.intp), stratum * n_groups + group, weight, n_groups * n_strata
+        )
+        return self._moments_of_mass(mass, n_strata)
+
+    def _moments_of_mass(self, mass: NDArray[np.float64], n_strata: int = 1) -> Moments:
+        """Return the moments from the weight of each cell alone, shape (n_units, 2)."""
+        rows = [(parity, rate) for parity in self.parities() for rate in parity._rates()]
+        bounds = [parity._bound() for parity, _ in rows]
+        return build_moments(
+            mass,
+            condition=np.array([rate._condition() for _, rate in rows]),
+            counted=np.array([rate._counted() for _, rate in rows]),
+            is_ratio=np.array([parity.min_ratio is not None for parity, _ in rows]),
+            to_overall=np.array([parity.reference == "overall" for parity, _ in rows]),
+            bound=np.array([np.nan if bound is None else bound for bound in bounds]),
+            n_strata=n_strata,
+        )
+
+    def _disparities(self, moments: Moments, rates: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the disparity of each of `parities`, in the form of its own bound.
+
+        The largest difference over its rates, or the smallest ratio where its bound is one; NaN
+        where one of its rates is defined for fewer than two groups.
+        """
+        found = np.where(moments.is_ratio, ratios(moments, rates), differences(moments, rates))
+        n_rates = [len(parity._rates()) for parity in self.parities()]
+        n_strata = moments.n_events // sum(n_rates)
+        parts = np.split(found, np.cumsum(n_rates)[:-1] * n_strata)
+        is_ratio = [parity.min_ratio is not None for parity in self.parities()]
+        return np.array(
+            [
+                part.min() if ratio else part.max()
+                for part, ratio in zip(parts, is_ratio, strict=True)
+            ]
+        )
+
+    def _check(self, *, needs_bound: bool) -> None:
+        """Raise a ValueError where a parameter is not valid, or a bound is missing."""
+        for parity in self.parities():
+            parity._check_own(needs_bound=needs_bound)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the other is a criterion of the same kind with the same parameters."""
+        if type(self) is not type(other):
+            return NotImplemented
+        return self.get_params(deep=False) == other.get_params(deep=False)
+
+    def __hash__(self) -> int:
+        """Equal criteria share a hash, which `set_params` leaves as it is."""
+        return hash(type(self))
+
+
+class _RateCriterion(Criterion):
+    """Rates that should be equal, within one bound."""
+
+    rates: Any
+    max_difference: float | None
+    min_ratio: float | None
+    reference: str
+
+    def parities(self) -> Iterator[_RateCriterion]:
+        """Yield this criterion: it has one bound."""
+        yield self
+
+    def _rates(self) -> tuple[Rate, ...]:
+        return (self.rates,) if isinstance(self.rates, Rate) else tuple(self.rates)
+
+    def _bound(self) -> float | None:
+        return self.max_difference if self.min_ratio is None else self.min_ratio
+
+    def _check_own(self, *, needs_bound: bool) -> None:
+        name = type(self).__name__
+        rates = self._rates() if isinstance(self.rates, (Rate, Sequence)) else ()
+        if not rates or not all(isinstance(rate, Rate) for rate in rates):
+            msg = f"rates must be a Rate or a sequence of them, got {self.rates!r}."
+            raise ValueError(msg)
+        if self.reference not in ("between", "overall"):
+            msg = f"reference must be 'between' or 'overall', got {self.reference!r}."
+            raise ValueError(msg)
+        for bound in ("max_difference", "min_ratio"):
+            value = getattr(self, bound)
+            is_number = isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
+            if value is not None and not (is_number and 0 <= value <= 1):
+                msg = f"{bound} must be in [0, 1], got {value!r}."
+                raise ValueError(msg)
+        if self.max_difference is not None and self.min_ratio is not None:
+            msg = (
+                f"{name} takes one bound, got max_difference={self.max_difference!r} and "
+                f"min_ratio={self.min_ratio!r}. Set one of them to None, or join two criteria "
+                "with AllOf."
+            )
+            raise ValueError(msg)
+        if needs_bound and self.max_difference is None and self.min_ratio is None:
+            msg = (
+                f"{name} needs a bound to be enforced, got none. Set max_difference (largest gap "
+                "between two groups, in [0, 1]) or min_ratio (smallest rate over largest)."
+            )
+            raise ValueError(msg)
+
+
+class Parity(_RateCriterion):
+    """Equality of any rates between groups, up to a bound.
+
+    Parameters
+    ----------
+    rates : Rate or sequence of Rate
+        What should be equal; each of several rates keeps the bound.
+    max_difference : float, default=None
+        Largest gap allowed between the rates of any two groups, in [0, 1].
+    min_ratio : float, default=None
+        Smallest ratio allowed of the lowest rate to the highest, in [0, 1]; 0.8 is the four-fifths
+        rule. 0/0 counts as 1. Estimators ask for exactly one of the two bounds; metrics need none.
+    reference : {"between", "overall"}, default="between"
+        Compare groups with each other, or each group with the rate over all rows.
+
+    See Also
+    --------
+    DemographicParity, EqualizedOdds, EqualOpportunity : Named criteria.
+    AllOf : Several criteria at once, each with its own bound.
+
+    Examples
+    --------
+    >>> from fairlearnkit import Parity
+    >>> from fairlearnkit.constraints import FALSE_NEGATIVE_RATE, SELECTION_RATE
+    >>> Parity([SELECTION_RATE, FALSE_NEGATIVE_RATE], max_difference=0.1).max_difference
+    0.1
+    """
+
+    def __init__(
+        self,
+        rates: Rate | Sequence[Rate],
+        *,
+        max_difference: float | None = None,
+        min_ratio: float | None = None,
+        reference: str = "between",
+    ) -> None:
+        self.rates = rates
+        self.max_difference = max_difference
+        self.min_ratio = min_ratio
+        self.reference = reference
+
+
+class _NamedParity(_RateCriterion):
+    """A criterion whose rates are fixed by its class."""
+
+    def __init__(
+        self,
+        *,
+        max_difference: float | None = None,
+        min_ratio: float | None = None,
+        reference: str = "between",
+    ) -> None:
+        self.max_difference = max_difference
+        self.min_ratio = min_ratio
+        self.reference = reference
+
+
+class DemographicParity(_NamedParity):
+    """Equal selection rates: the same share of each group is accepted.
+
+    The decisions say nothing about the group. Labels play no part, so that it can be met where
+    labels are biased; where base rates differ it rules out the perfect classifier.
+
+    Parameters
+    ----------
+    max_difference : float, default=None
+        Largest gap allowed between any two groups, in [0, 1].
+    min_ratio : float, default=None
+        Smallest ratio allowed of the lowest rate to the highest, in [0, 1]; 0/0 counts as 1.
+        Estimators ask for exactly one of the two bounds; metrics need none.
+    reference : {"between", "overall"}, default="between"
+        Compare groups with each other, or each group with the rate over all rows.
+
+    References
+    ----------
+    .. [1] T. Calders, F. Kamiran, M. Pechenizkiy, "Building Classifiers with Independency
+       Constraints", ICDM Workshops 2009.
+
+    Examples
+    --------
+    The four-fifths rule of US employment law, and a bound on the difference:
+
+    >>> from fairlearnkit import DemographicParity
+    >>> DemographicParity(min_ratio=0.8)
+    DemographicParity(min_ratio=0.8)
+    >>> DemographicParity(max_difference=0.05) == DemographicParity(max_difference=0.05)
+    True
+    """
+
+    rates = (SELECTION_RATE,)
+
+
+class EqualizedOdds(_NamedParity):
+    """Equal true positive rates and equal false positive rates.
+
+    Given the label, the decisions say nothing about the group. The bound holds for both rates;
+    the disparity is the larger of the two gaps (or the smaller of the two ratios).
+
+    Parameters
+    ----------
+    max_difference : float, default=None
+        Largest gap allowed between any two groups, in [0, 1].
+    min_ratio : float, default=None
+        Smallest ratio allowed of the lowest rate to the highest, in [0, 1]; 0/0 counts as 1.
+        Estimators ask for exactly one of the two bounds; metrics need none.
+    reference : {"between", "overall"}, default="between"
+        Compare groups with each other, or each group with the rate over all rows.
+
+    References
+    ----------
+    .. [1] M. Hardt, E. Price, N. Srebro, "Equality of Opportunity in Supervised Learning",
+       NeurIPS 2016, definition 2.1.
+
+    Examples
+    --------
+    >>> from fairlearnkit import EqualizedOdds
+    >>> [rate.label for rate in EqualizedOdds(max_difference=0.02).rates]
+    ['true positive rate', 'false positive rate']
+    """
+
+    rates = (TRUE_POSITIVE_RATE, FALSE_POSITIVE_RATE)
+
+
+class EqualOpportunity(_NamedParity):
+    """Equal true positive rates: those who qualify have the same chance in each group.
+
+    The criterion for an outcome that people want (credit, a job). Nothing is asked of those whose
+    label is negative.
+
+    Parameters
+    ----------
+    max_difference : float, default=None
+        Largest gap allowed between any two groups, in [0, 1].
+    min_ratio : float, default=None
+        Smallest ratio allowed of the lowest rate to the highest, in [0, 1]; 0/0 counts as 1.
+        Estimators ask for exactly one of the two bounds; metrics need none.
+    reference : {"between", "overall"}, default="between"
+        Compare groups with each other, or each group with the rate over all rows.
+
+    References
+    ----------
+    .. [1] M. Hardt, E. Price, N. Srebro, "Equality of Opportunity in Supervised Learning",
+       NeurIPS 2016, definition 2.2.
+
+    Examples
+    --------
+    >>> from fairlearnkit import EqualOpportunity
+    >>> EqualOpportunity(max_difference=0.05)
+    EqualOpportunity(max_difference=0.05)
+    """
+
+    rates = (TRUE_POSITIVE_RATE,)
+
+
+class FalsePositiveRateParity(_NamedParity):
+    """Equal false positive rates (predictive equality).
+
+    The criterion for an outcome that people do not want (detention, a fraud alert): the innocent
+    are flagged at the same rate in each group.
+
+    Parameters
+    ----------
+    max_difference : float, default=None
+        Largest gap allowed between any two groups, in [0, 1].
+    min_ratio : float, default=None
+        Smallest ratio allowed of the lowest rate to the highest, in [0, 1]; 0/0 counts as 1.
+        Estimators ask for exactly one of the two bounds; metrics need none.
+    reference : {"between", "overall"}, default="between"
+        Compare groups with each other, or each group with the rate over all rows.
+
+    References
+    ----------
+    .. [1] S. Corbett-Davies, E. Pierson, A. Feller, S. Goel, A. Huq, "Algorithmic Decision Making
+       and the Cost of Fairness", KDD 2017, section 2.
+
+    Examples
+    --------
+    >>> from fairlearnkit import FalsePositiveRateParity
+    >>> FalsePositiveRateParity(max_difference=0.05)
+    FalsePositiveRateParity(max_difference=0.05)
+    """
+
+    rates = (FALSE_POSITIVE_RATE,)
+
+
+class TrueNegativeRateParity(_NamedParity):
+    """Equal true negative rates (specificities).
+
+    As a difference the same as `FalsePositiveRateParity`; as a ratio another criterion, since
+    the ratio of specificities is not that of their complements.
+
+    Parameters
+    ----------
+    max_difference : float, default=None
+        Largest gap allowed between any two groups, in [0, 1].
+    min_ratio : float, default=None
+        Smallest ratio allowed of the lowest rate to the highest, in [0, 1]; 0/0 counts as 1.
+        Estimators ask for exactly one of the two bounds; metrics need none.
+    reference : {"between", "overall"}, default="between"
+        Compare groups with each other, or each group with the rate over all rows.
+
+    References
+    ----------
+    .. [1] S. Verma, J. Rubin, "Fairness Definitions Explained", FairWare 2018, section 3.
+
+    Examples
+    --------
+    >>> from fairlearnkit import TrueNegativeRateParity
+    >>> TrueNegativeRateParity(min_ratio=0.9)
+    TrueNegativeRateParity(min_ratio=0.9)
+    """
+
+    rates = (TRUE_NEGATIVE_RATE,)
+
+
+class FalseNegativeRateParity(_NamedParity):
+    """Equal false negative rates: those who qualify are missed equally often.
+
+    As a difference the same as `EqualOpportunity`; as a ratio another criterion.
+
+    Parameters
+    ----------
+    max_difference : float, default=None
+        Largest gap allowed between any two groups, in [0, 1].
+    min_ratio : float, default=None
+        Smallest ratio allowed of the lowest rate to the highest, in [0, 1]; 0/0 counts as 1.
+        Estimators ask for exactly one of the two bounds; metrics need none.
+    reference : {"between", "overall"}, default="between"
+        Compare groups with each other, or each group with the rate over all rows.
+
+    References
+    ----------
+    .. [1] S. Verma, J. Rubin, "Fairness Definitions Explained", FairWare 2018, section 3.
+
+    Examples
+    --------
+    >>> from fairlearnkit import FalseNegativeRateParity
+    >>> FalseNegativeRateParity(min_ratio=0.8)
+    FalseNegativeRateParity(min_ratio=0.8)
+    """
+
+    rates = (FALSE_NEGATIVE_RATE,)
+
+
+class ErrorRateParity(_NamedParity):
+    """Equal error rates: the classifier is equally accurate for each group.
+
+    Equal errors may be of opposite kinds, and a group may be served worse to reach them; look at
+    the rates by group beside it.
+
+    Parameters
+    ----------
+    max_difference : float, default=None
+        Largest gap allowed between any two groups, in [0, 1].
+    min_ratio : float, default=None
+        Smallest ratio allowed of the lowest rate to the highest, in [0, 1]; 0/0 counts as 1.
+        Estimators ask for exactly one of the two bounds; metrics need none.
+    reference : {"between", "overall"}, default="between"
+        Compare groups with each other, or each group with the rate over all rows.
+
+    References
+    ----------
+    .. [1] S. Verma, J. Rubin, "Fairness Definitions Explained", FairWare 2018, section 3 (overall
+       accuracy equality).
+
+    Examples
+    --------
+    >>> from fairlearnkit import ErrorRateParity
+    >>> ErrorRateParity(max_difference=0.03)
+    ErrorRateParity(max_difference=0.03)
+    """
+
+    rates = (ERROR_RATE,)
+
+
+class AllOf(Criterion):
+    """Several criteria at once, each with its own bound.
+
+    Parameters
+    ----------
+    criteria : sequence of Criterion
+        The criteria to keep together; `AllOf` itself may be among them.
+
+    Examples
+    --------
+    Equal chances for those who qualify, within 2 points, and the four-fifths rule for all:
+
+    >>> from fairlearnkit import AllOf, DemographicParity, EqualOpportunity
+    >>> both = AllOf([EqualOpportunity(max_difference=0.02), DemographicParity(min_ratio=0.8)])
+    >>> [type(criterion).__name__ for criterion in both.parities()]
+    ['EqualOpportunity', 'DemographicParity']
+    """
+
+    def __init__(self, criteria: Sequence[Criterion]) -> None:
+        self.criteria = criteria
+
+    def parities(self) -> Iterator[_RateCriterion]:
+        """Yield the criteria with one bound each, those of inner `AllOf` in their place."""
+        for criterion in self.criteria:
+            yield from criterion.parities()
+
+    def _check(self, *, needs_bound: bool) -> None:
+        is_sequence = isinstance(self.criteria, Sequence) and not isinstance(self.criteria, str)
+        if not is_sequence or not self.criteria:
+            msg = f"criteria must be a sequence of one or more criteria, got {self.criteria!r}."
+            raise ValueError(msg)
+        for criterion in self.criteria:
+            if not isinstance(criterion, Criterion):
+                msg = (
+                    "Every member of criteria must be a criterion such as DemographicParity(), "
+                    f"got {criterion!r}."
+                )
+                raise ValueError(msg)
+            criterion._check(needs_bound=needs_bound)

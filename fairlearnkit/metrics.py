@@ -1,0 +1,562 @@
+"""How unequal predictions are: rates by group, differences and ratios.
+
+Argument order is that of scikit-learn and fairlearn. A number here is the number that the
+criterion of the same name bounds: the largest gap between any two groups, or the smallest rate
+over the largest.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_consistent_length, column_or_1d
+
+from fairlearnkit import _validation as checks
+from fairlearnkit._kernels.moments import (
+    Moments,
+    cell_mass,
+    cell_sums,
+    differences,
+    overall_rates,
+    ratios,
+)
+from fairlearnkit._kernels.moments import group_rates as rates_of_rows
+from fairlearnkit.constraints import (
+    ERROR_RATE,
+    FALSE_POSITIVE_RATE,
+    SELECTION_RATE,
+    TRUE_POSITIVE_RATE,
+    Criterion,
+    DemographicParity,
+    EqualizedOdds,
+    EqualOpportunity,
+    ErrorRateParity,
+    FalseNegativeRateParity,
+    FalsePositiveRateParity,
+    Parity,
+    Rate,
+    TrueNegativeRateParity,
+)
+from fairlearnkit.exceptions import DegenerateGroupWarning
+
+__all__ = [
+    "GroupRates",
+    "demographic_parity_difference",
+    "demographic_parity_ratio",
+    "disparity",
+    "equal_opportunity_difference",
+    "equal_opportunity_ratio",
+    "equalized_odds_difference",
+    "equalized_odds_ratio",
+    "error_rate_difference",
+    "error_rate_ratio",
+    "false_negative_rate_difference",
+    "false_negative_rate_ratio",
+    "false_positive_rate_difference",
+    "false_positive_rate_ratio",
+    "group_rates",
+    "true_negative_rate_difference",
+    "true_negative_rate_ratio",
+]
+
+Float = NDArray[np.float64]
+
+
+class GroupRates:
+    """Rates by group, as `group_rates` returns them; prints as a table.
+
+    Attributes
+    ----------
+    groups : ndarray of shape (n_groups,)
+        Groups, sorted; tuples where several columns were given.
+    count : ndarray of shape (n_groups,)
+        Rows of each group.
+    rates : dict of str to ndarray of shape (n_groups,)
+        Each rate by group, in [0, 1]; NaN where the group has no row to take it over.
+    overall : dict of str to float
+        Each rate over all rows.
+    difference : dict of str to float
+        Largest gap of each rate between two groups that have it; NaN below two.
+    ratio : dict of str to float
+        Smallest rate over the largest, among groups that have it; NaN below two.
+
+    See Also
+    --------
+    group_rates : Computes them.
+    """
+
+    def __init__(
+        self,
+        groups: list[Any],
+        count: NDArray[np.intp],
+        rates: dict[str, Float],
+        overall: dict[str, float],
+        difference: dict[str, float],
+        ratio: dict[str, float],
+    ) -> None:
+        self.groups = checks.label_array(groups)
+        self.count = count
+        self.rates = rates
+        self.overall = overall
+        self.difference = difference
+        self.ratio = ratio
+
+    def __getitem__(self, rate: str) -> Float:
+        """Return one rate by group."""
+        return self.rates[rate]
+
+    def __repr__(self) -> str:
+        """Return the table: what a notebook or a prompt shows."""
+        return str(self)
+
+    def __str__(self) -> str:
+        """Return a table: a line per group, then overall, difference and ratio."""
+        names = [checks.group_name(label) for label in self.groups.tolist()]
+        lines = [["group", "count", *(rate.replace("_", " ") for rate in self.rates)]]
+        for g, name in enumerate(names):
+            values = [f"{rate[g]:.4f}" for rate in self.rates.values()]
+            lines.append([name, str(self.count[g]), *values])
+        lines.append(["overall", str(self.count.sum()), *_formatted(self.overall)])
+        lines.append(["difference", "", *_formatted(self.difference)])
+        lines.append(["ratio", "", *_formatted(self.ratio)])
+        width = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+        rows = [
+            "  ".join([line[0].ljust(width[0]), *map(str.rjust, line[1:], width[1:])])
+            for line in lines
+        ]
+        rule = "  ".join("-" * w for w in width)
+        return "\n".join([rows[0], rule, *rows[1:-3], rule, *rows[-3:]])
+
+    def to_frame(self) -> Any:
+        """Return a pandas data frame, one row per group, with the count and every rate."""
+        import pandas as pd
+
+        index = pd.Index([checks.group_name(g) for g in self.groups.tolist()], name="group")
+        return pd.DataFrame({"count": self.count, **self.rates}, index=index)
+
+
+def _formatted(values: dict[str, float]) -> list[str]:
+    return [f"{value:.4f}" for value in values.values()]
+
+
+class _Cells(NamedTuple):
+    """Predictions as cell sums: all that any rate needs."""
+
+    mass: Float
+    sums: Float
+    n_rows: NDArray[np.intp]
+    labels: list[Any]
+
+
+def group_rates(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    sensitive_features: Any,
+    rates: Rate | Sequence[Rate] = (
+        SELECTION_RATE,
+        TRUE_POSITIVE_RATE,
+        FALSE_POSITIVE_RATE,
+        ERROR_RATE,
+    ),
+    sample_weight: ArrayLike | None = None,
+    pos_label: Any = None,
+) -> GroupRates:
+    """Return rates by group, with the largest gap and the smallest ratio of each.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        True labels, of two kinds.
+    y_pred : array-like of shape (n_samples,) or (n_samples, 2)
+        Decisions, or the probability of each decision (columns in the order of the sorted
+        labels), whose expected rates are returned. One-dimensional numbers in [0, 1] are taken as
+        probabilities where the labels are 0 and 1.
+    sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
+        Groups of the rows; several columns make intersectional groups.
+    rates : Rate or sequence of Rate
+        The rates wanted; by default selection, true positive, false positive and error rate.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows, >= 0.
+    pos_label : int, float, bool or str, default=None
+        The label whose prediction counts as selection; None means the larger of the two.
+
+    Returns
+    -------
+    GroupRates
+        Prints as a table; `to_frame()` gives a data frame.
+
+    Examples
+    --------
+    >>> from fairlearnkit.metrics import group_rates
+    >>> y_true = [1, 1, 0, 0, 1, 1, 0, 0]
+    >>> y_pred = [1, 1, 1, 0, 1, 0, 0, 0]
+    >>> sex = ["f", "f", "f", "f", "m", "m", "m", "m"]
+    >>> print(group_rates(y_true, y_pred, sensitive_features=sex))
+    group       count  selection rate  true positive rate  false positive rate  error rate
+    ----------  -----  --------------  ------------------  -------------------  ----------
+    f               4          0.7500              1.0000               0.5000      0.2500
+    m               4          0.2500              0.5000               0.0000      0.2500
+    ----------  -----  --------------  ------------------  -------------------  ----------
+    overall         8          0.5000              0.7500               0.2500      0.2500
+    difference                 0.5000              0.5000               0.5000      0.0000
+    ratio                      0.3333              0.5000               0.0000      1.0000
+    """
+    cells = _read(y_true, y_pred, sensitive_features, sample_weight, pos_label)
+    criterion = Parity(rates)
+    criterion._check(needs_bound=False)
+    moments = criterion._moments_of_mass(cells.mass)
+    by_row = rates_of_rows(moments, cells.sums)
+    table = np.full((moments.n_events, len(cells.labels)), np.nan)
+    table[moments.event, moments.unit] = by_row
+    names = [rate.name for rate in criterion._rates()]
+
+    def named(values: Float) -> dict[str, float]:
+        return dict(zip(names, values.tolist(), strict=True))
+
+    return GroupRates(
+        groups=cells.labels,
+        count=cells.n_rows,
+        rates=dict(zip(names, table, strict=True)),
+        overall=named(overall_rates(moments, by_row)),
+        difference=named(differences(moments, by_row)),
+        ratio=named(ratios(moments, by_row)),
+    )
+
+
+def disparity(
+    criterion: Criterion,
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    sensitive_features: Any,
+    sample_weight: ArrayLike | None = None,
+    pos_label: Any = None,
+) -> float | Float:
+    """Return how unequal predictions are in the sense of a criterion: what its bound bounds.
+
+    Parameters
+    ----------
+    criterion : Criterion
+        What should be equal. With `min_ratio` set the smallest ratio is returned, otherwise the
+        largest difference; `reference` counts, the value of the bound does not.
+    y_true : array-like of shape (n_samples,)
+        True labels, of two kinds.
+    y_pred : array-like of shape (n_samples,) or (n_samples, 2)
+        Decisions, or the probability of each decision, as in `group_rates`.
+    sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
+        Groups of the rows; several columns make intersectional groups.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows, >= 0.
+    pos_label : int, float, bool or str, default=None
+        The label whose prediction counts as selection; None means the larger of the two.
+
+    Returns
+    -------
+    float or ndarray of shape (n_criteria,)
+        One number, or one for each criterion of an `AllOf`, in [0, 1]; NaN where a rate is
+        defined for fewer than two groups.
+
+    Warns
+    -----
+    DegenerateGroupWarning
+        If a rate is not defined for a group, which is left out and named.
+
+    Examples
+    --------
+    >>> from fairlearnkit import Parity
+    >>> from fairlearnkit.constraints import FALSE_NEGATIVE_RATE, SELECTION_RATE
+    >>> from fairlearnkit.metrics import disparity
+    >>> y_true = [1, 1, 0, 0, 1, 1, 0, 0]
+    >>> y_pred = [1, 1, 0, 0, 1, 0, 0, 0]
+    >>> sex = ["f", "f", "f", "f", "m", "m", "m", "m"]
+    >>> both = Parity([SELECTION_RATE, FALSE_NEGATIVE_RATE], max_difference=0.1)
+    >>> disparity(both, y_true, y_pred, sensitive_features=sex)
+    0.5
+    """
+    criterion._check(needs_bound=False)
+    cells = _read(y_true, y_pred, sensitive_features, sample_weight, pos_label)
+    moments = criterion._moments_of_mass(cells.mass)
+    _warn_undefined(criterion, moments, cells.labels)
+    found = criterion._disparities(moments, rates_of_rows(moments, cells.sums))
+    return float(found[0]) if len(found) == 1 else found
+
+
+_REFERENCE = {"between_groups": "between", "to_overall": "overall"}
+
+_DOC = """Return the {summary}.
+
+    {meaning} It is the number that `{criterion}` bounds by `{bound}`.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        True labels, of two kinds.
+    y_pred : array-like of shape (n_samples,) or (n_samples, 2)
+        Decisions, or the probability of each decision (columns in the order of the sorted
+        labels), whose expected rates are compared. One-dimensional numbers in [0, 1] are taken
+        as probabilities where the labels are 0 and 1.
+    sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
+        Groups of the rows; several columns make intersectional groups.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows, >= 0.
+    pos_label : int, float, bool or str, default=None
+        The label whose prediction counts as selection; None means the larger of the two.
+    method : {{"between_groups", "to_overall"}}, default="between_groups"
+        Compare groups with each other, or each group with the rate over all rows.
+
+    Returns
+    -------
+    float
+        In [0, 1]; {best}. NaN where a rate is defined for fewer than two groups.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, there are more than two labels, values are missing, or the positive
+        label cannot be told.
+
+    Warns
+    -----
+    DegenerateGroupWarning
+        If a rate is not defined for a group (no rows to take it over), which is left out.
+
+    See Also
+    --------
+    group_rates : The rates behind the number.
+
+    Examples
+    --------
+    >>> from fairlearnkit.metrics import {name}
+    >>> y_true = [1, 1, 0, 0, 1, 1, 0, 0, 0]
+    >>> y_pred = [1, 1, 1, 0, 1, 0, 0, 0, 0]
+    >>> sex = ["f", "f", "f", "f", "m", "m", "m", "m", "m"]
+    >>> round({name}(y_true, y_pred, sensitive_features=sex), 4)
+    {example}
+    """
+
+
+class _Metric(Protocol):
+    """Signature of every named metric."""
+
+    def __call__(
+        self,
+        y_true: ArrayLike,
+        y_pred: ArrayLike,
+        *,
+        sensitive_features: Any,
+        sample_weight: ArrayLike | None = None,
+        pos_label: Any = None,
+        method: str = "between_groups",
+    ) -> float: ...
+
+
+def _metric(name: str, criterion: type[Any], what: str, example: float) -> _Metric:
+    """Return the difference or ratio metric of a criterion, documented."""
+    is_ratio = name.endswith("_ratio")
+
+    def metric(
+        y_true: ArrayLike,
+        y_pred: ArrayLike,
+        *,
+        sensitive_features: Any,
+        sample_weight: ArrayLike | None = None,
+        pos_label: Any = None,
+        method: str = "between_groups",
+    ) -> float:
+        if method not in _REFERENCE:
+            msg = f"method must be 'between_groups' or 'to_overall', got {method!r}."
+            raise ValueError(msg)
+        # The value of a bound does not matter here, only which of the two is set.
+        bound = {"min_ratio": 1.0} if is_ratio else {"max_difference": 0.0}
+        value = disparity(
+            criterion(reference=_REFERENCE[method], **bound),
+            y_true,
+            y_pred,
+            sensitive_features=sensitive_features,
+            sample_weight=sample_weight,
+            pos_label=pos_label,
+        )
+        return float(value)
+
+    metric.__name__ = metric.__qualname__ = name
+    metric.__doc__ = _DOC.format(
+        name=name,
+        criterion=criterion.__name__,
+        bound="min_ratio" if is_ratio else "max_difference",
+        summary=f"smallest ratio of {what} between groups"
+        if is_ratio
+        else f"largest difference in {what} between groups",
+        meaning=(
+            "The lowest rate over the highest; 0/0 is 1."
+            if is_ratio
+            else "The highest rate of any group minus the lowest."
+        )
+        + (" Of the two rates, the worse counts." if criterion is EqualizedOdds else ""),
+        best="1 is equal" if is_ratio else "0 is equal",
+        example=example,
+    )
+    return metric
+
+
+demographic_parity_difference = _metric(
+    "demographic_parity_difference", DemographicParity, "selection rates", 0.55
+)
+demographic_parity_ratio = _metric(
+    "demographic_parity_ratio", DemographicParity, "selection rates", 0.2667
+)
+equalized_odds_difference = _metric(
+    "equalized_odds_difference", EqualizedOdds, "true and false positive rates", 0.5
+)
+equalized_odds_ratio = _metric(
+    "equalized_odds_ratio", EqualizedOdds, "true and false positive rates", 0.0
+)
+equal_opportunity_difference = _metric(
+    "equal_opportunity_difference", EqualOpportunity, "true positive rates", 0.5
+)
+equal_opportunity_ratio = _metric(
+    "equal_opportunity_ratio", EqualOpportunity, "true positive rates", 0.5
+)
+false_positive_rate_difference = _metric(
+    "false_positive_rate_difference", FalsePositiveRateParity, "false positive rates", 0.5
+)
+false_positive_rate_ratio = _metric(
+    "false_positive_rate_ratio", FalsePositiveRateParity, "false positive rates", 0.0
+)
+true_negative_rate_difference = _metric(
+    "true_negative_rate_difference", TrueNegativeRateParity, "true negative rates", 0.5
+)
+true_negative_rate_ratio = _metric(
+    "true_negative_rate_ratio", TrueNegativeRateParity, "true negative rates", 0.5
+)
+false_negative_rate_difference = _metric(
+    "false_negative_rate_difference", FalseNegativeRateParity, "false negative rates", 0.5
+)
+false_negative_rate_ratio = _metric(
+    "false_negative_rate_ratio", FalseNegativeRateParity, "false negative rates", 0.0
+)
+error_rate_difference = _metric("error_rate_difference", ErrorRateParity, "error rates", 0.05)
+error_rate_ratio = _metric("error_rate_ratio", ErrorRateParity, "error rates", 0.8)
+
+
+def _read(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    sensitive_features: Any,
+    sample_weight: ArrayLike | None,
+    pos_label: Any,
+) -> _Cells:
+    """Return predictions as weighted sums per group and label."""
+    truth = column_or_1d(checks.as_decisions(y_true))
+    decisions = checks.as_decisions(y_pred)
+    check_consistent_length(truth, decisions)
+    _check_no_missing(truth, "y_true")
+    _check_no_missing(decisions, "y_pred")
+    positive, accepted = _positive_and_accepted(truth, decisions, pos_label)
+    weight = checks.check_weights(sample_weight, truth)
+    group, labels = checks.encode_groups(
+        sensitive_features, len(truth), missing="error", what="sensitive_features"
+    )
+    label = positive.astype(np.intp)
+    return _Cells(
+        mass=cell_mass(label, group, weight, len(labels)),
+        sums=cell_sums(accepted, label, group, weight, len(labels)),
+        n_rows=np.bincount(group, minlength=len(labels)),
+        labels=labels,
+    )
+
+
+def _check_no_missing(values: NDArray[Any], name: str) -> None:
+    if values.dtype.kind == "f":
+        count = int(np.count_nonzero(np.isnan(values)))
+    elif values.dtype.kind == "O":
+        codes, labels = checks.factorize(values.ravel())
+        count = int(np.count_nonzero(codes == labels.index(None))) if None in labels else 0
+    else:
+        return
+    if count:
+        msg = f"{name} must not have missing values, got {count} of {len(values)}."
+        raise ValueError(msg)
+
+
+def _positive_and_accepted(
+    truth: NDArray[Any], decisions: NDArray[Any], pos_label: Any
+) -> tuple[NDArray[np.bool_], Float]:
+    """Return whether each label is positive, and the probability of deciding for it."""
+    found = np.unique(truth)
+    if decisions.ndim == 2:
+        classes = _two_classes(found, pos_label)
+        place = 1 if pos_label is None else int(np.flatnonzero(classes == pos_label)[0])
+        return truth == classes[place], _probabilities(decisions)[:, place]
+    decided = column_or_1d(decisions)
+    is_zero_one = found.dtype.kind in "biuf" and set(found.tolist()) <= {0, 1}
+    if is_zero_one and decided.dtype.kind == "f" and not np.isin(decided, (0, 1)).all():
+        if decided.min() < 0 or decided.max() > 1:
+            msg = (
+                "Numbers in y_pred must be decisions or probabilities in [0, 1], got "
+                f"[{decided.min():g}, {decided.max():g}]."
+            )
+            raise ValueError(msg)
+        place = 1 if pos_label is None else int(pos_label)
+        return truth == place, decided if place == 1 else 1 - decided
+    if (found.dtype.kind in "biuf") != (decided.dtype.kind in "biuf"):
+        msg = (
+            f"y_true and y_pred must have the same kind of labels, got {found.dtype} and "
+            f"{decided.dtype}."
+        )
+        raise ValueError(msg)
+    classes = _two_classes(np.union1d(found, decided), pos_label)
+    positive = classes[1] if pos_label is None else pos_label
+    return truth == positive, (decided == positive).astype(float)
+
+
+def _two_classes(labels: NDArray[Any], pos_label: Any) -> NDArray[Any]:
+    """Return the two classes in order, from the labels that occur and the positive one."""
+    if pos_label is not None:
+        labels = np.union1d(labels, [pos_label])
+    if len(labels) == 1 and labels.dtype.kind in "biuf" and labels[0] in (-1, 0, 1):
+        labels = np.array([-1, 1]) if labels[0] == -1 else np.array([0, 1])
+    if len(labels) != 2:
+        msg = f"Labels must be of two kinds, got {len(labels)}: {labels[:10].tolist()}. " + (
+            "Say which is positive with pos_label." if len(labels) == 1 else ""
+        )
+        raise ValueError(msg.rstrip())
+    return labels
+
+
+def _probabilities(decisions: NDArray[Any]) -> Float:
+    if decisions.shape[1] != 2:
+        msg = (
+            "Two-dimensional y_pred must have one column per class, shape (n_samples, 2), got "
+            f"{decisions.shape}."
+        )
+        raise ValueError(msg)
+    probability = decisions.astype(float)
+    # Rows may sum to 1 up to single precision.
+    if probability.min() < 0 or np.abs(probability.sum(axis=1) - 1).max() > 1e-6:
+        msg = "Rows of y_pred must be probabilities of the two decisions that sum to 1."
+        raise ValueError(msg)
+    return probability
+
+
+def _warn_undefined(criterion: Criterion, moments: Moments, labels: list[Any]) -> None:
+    rates = [rate for parity in criterion.parities() for rate in parity._rates()]
+    defined = np.zeros((moments.n_events, len(labels)), dtype=bool)
+    defined[moments.event, moments.unit] = True
+    missing = [
+        f"{rate.label} of group {checks.group_name(labels[g])}"
+        for rate, row in zip(rates, defined, strict=True)
+        for g in np.flatnonzero(~row)
+    ]
+    if missing:
+        more = f"; and {len(missing) - 10} more" if len(missing) > 10 else ""
+        warnings.warn(
+            "Not defined for want of rows, and left out of the comparison: "
+            f"{'; '.join(missing[:10])}{more}.",
+            DegenerateGroupWarning,
+            stacklevel=3,
+        )
