@@ -4,8 +4,8 @@ Equal error rates for women and men
 ========================================
 
 Who earns more than 50,000 dollars a year? A boosted model of the Adult census data recognises men
-who do more often than women who do. This example shows by how much, that hiding the sex is no remedy,
-and what it costs to bound the gap by group thresholds.
+who do more often than women who do. This example shows by how much, that hiding the sex is no
+remedy, and what it costs to bound the gap by group thresholds.
 """
 
 # %%
@@ -93,9 +93,8 @@ print(
 
 curve = clf.frontier_
 chosen = clf.constraint.max_difference
-print(
-    f"\nAt {chosen} the next point of equality costs {curve.price_at(chosen):.2f} points of accuracy."
-)
+price = curve.price_at(chosen)
+print(f"\nAt {chosen} the next point of equality costs {price:.2f} points of accuracy.")
 
 gaps = [gap for _, gap in results.values()]
 accuracies = [accuracy for accuracy, _ in results.values()]
@@ -112,6 +111,7 @@ ax.plot(chosen, 1 - curve(chosen), "o", ms=10, color="tab:blue", label=f"chosen 
 ax.plot(
     gaps[2:], accuracies[2:], "s", mfc="none", color="tab:orange", label="thresholds, held out"
 )
+ax.plot(*results[f"thresholds, max_difference={chosen}"][::-1], "s", color="tab:orange")
 ax.plot(gaps[0], accuracies[0], "k^", ms=9, label="plain model, held out")
 ax.plot(gaps[1], accuracies[1], "kv", ms=9, mfc="none", label="sex hidden, held out")
 ax.set(
