@@ -129,6 +129,6 @@ print(f"\nPicture written to {picture}")
 plt.show()
 
 # %%
-# *When not to use it.* Group thresholds need each person's group when decisions are made, and treat
-# people with the same score differently. Where the law forbids that, constrain the training of a
-# model that does not see the group instead.
+# *When not to use it.* Group thresholds need each person's group when decisions are made, and
+# treat people with the same score differently. Where the law forbids that, constrain the training
+# of a model that does not see the group instead.

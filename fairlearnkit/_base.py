@@ -115,7 +115,18 @@ class CostFrontier:
         return float(np.interp(knob, self.knob, self.cost))
 
     def price_at(self, knob: float) -> float:
-        """Return what one more unit of knob saves, just above a knob within the range."""
+        """Return what one more unit of knob saves.
+
+        Parameters
+        ----------
+        knob : float
+            A knob within the range.
+
+        Returns
+        -------
+        float
+            Cost saved per unit of knob, just above it.
+        """
         self._check(knob)
         return float(self.price[np.searchsorted(self.knob, knob, side="right") - 1])
 
@@ -146,7 +157,13 @@ class CostFrontier:
         return "\n".join(lines)
 
     def to_frame(self) -> Any:
-        """Return a pandas data frame with the knob, cost, lower bound and price."""
+        """Return the curve as a data frame.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per breakpoint; columns knob (by its name), cost, lower_bound and price.
+        """
         import pandas as pd
 
         return pd.DataFrame(

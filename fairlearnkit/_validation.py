@@ -99,6 +99,10 @@ def check_costs(costs: Mapping[str, float] | None) -> tuple[float, float]:
     return float(costs["fp"]), float(costs["fn"])
 
 
+def _is_sparse(X: Any) -> bool:
+    return bool(sparse.issparse(X))
+
+
 def _is_frame(X: Any) -> bool:
     return isinstance(nw.from_native(X, eager_only=True, pass_through=True), nw.DataFrame)
 
@@ -208,8 +212,8 @@ def _split_columns(values: Any, what: str) -> list[Any]:
         return list(frame.iter_columns())
     if isinstance(values, Mapping):
         return [column for part in values.values() for column in _split_columns(part, what)]
-    if sparse.issparse(values):
-        values = sparse.csr_array(values).toarray()
+    if _is_sparse(values):
+        values = values.toarray()
     if not hasattr(values, "dtype") or not hasattr(values, "shape"):
         # As objects: NumPy would turn a list of names and NaN into strings, "nan" among them.
         values = np.array(list(values), dtype=object) if np.iterable(values) else np.array(values)
@@ -281,8 +285,8 @@ def select_columns(X: Any, columns: Columns) -> Any:
     positions = column_positions(X, columns)
     if _is_frame(X):
         return nw.from_native(X, eager_only=True)[:, positions].to_native()
-    if sparse.issparse(X):
-        return sparse.csc_array(X)[:, positions].toarray()
+    if _is_sparse(X):
+        return X.tocsc()[:, positions].toarray()
     return X[:, positions]
 
 
@@ -351,8 +355,8 @@ def hash_rows(X: Any, key: int) -> Float:
     Values count, not how they are stored: dense and sparse rows, integer and float columns,
     strings and categories agree, and so does any subset or order of rows.
     """
-    if sparse.issparse(X):
-        rows = sparse.csr_array(X)
+    if _is_sparse(X):
+        rows = X.tocsr()
         if not rows.has_canonical_format:
             rows = rows.copy()
             rows.sum_duplicates()

@@ -132,7 +132,13 @@ class GroupRates:
         return "\n".join([rows[0], rule, *rows[1:-3], rule, *rows[-3:]])
 
     def to_frame(self) -> Any:
-        """Return a pandas data frame, one row per group, with the count and every rate."""
+        """Return the rates as a data frame.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per group; columns count and every rate.
+        """
         import pandas as pd
 
         index = pd.Index([checks.group_name(g) for g in self.groups.tolist()], name="group")

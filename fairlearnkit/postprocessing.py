@@ -95,7 +95,13 @@ class GroupThresholds(Mapping[Hashable, list[tuple[float, float]]]):
         return "\n".join(lines)
 
     def to_frame(self) -> Any:
-        """Return a pandas data frame with columns group, threshold and probability."""
+        """Return the rules as a data frame.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns group, threshold and probability.
+        """
         import pandas as pd
 
         rows = [(g, t, p) for g, pairs in self.items() for t, p in pairs]
@@ -184,7 +190,7 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
         Share of the rows (by weight) whose decision is left to the hash, in [0, 1].
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the features, where X has names that are all strings.
 
     Raises

@@ -17,7 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairlearnkit._kernels.moments import Moments, group_rates, objective, violations
-from fairlearnkit._kernels.thresholds import FEASIBILITY, OperatingPoints, ThresholdSolution
+from fairlearnkit._kernels.thresholds import (
+    FEASIBILITY,
+    OperatingPoints,
+    ThresholdSolution,
+    point_rates,
+)
 
 Float = NDArray[np.float64]
 Int = NDArray[np.intp]
@@ -118,14 +123,9 @@ def solve_plain_thresholds(
 
 def _prepare(points: OperatingPoints, moments: Moments, fp_cost: float, fn_cost: float) -> _Search:
     _, slope = objective(points.mass, fp_cost, fn_cost)
-    width = np.diff(points.start)[moments.unit]
-    row = np.repeat(np.arange(len(width)), width)
-    first = np.cumsum(width) - width
-    point = np.arange(len(row)) - np.repeat(first - points.start[moments.unit], width)
     rates = np.full((len(points.threshold), moments.n_events), np.nan)
-    rates[point, moments.event[row]] = moments.offset[row] + np.einsum(
-        "ij,ij->i", moments.slope[row], points.sums[point]
-    )
+    row, point, rate = point_rates(points, moments)
+    rates[point, moments.event[row]] = rate
     bound = moments.bound
     return _Search(points, moments, points.sums @ slope, rates, width=bound, shrink=bound)
 

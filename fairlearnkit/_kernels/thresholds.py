@@ -257,6 +257,24 @@ def expected_sums(points: OperatingPoints, probability: Float) -> Float:
     return sums
 
 
+def point_rates(points: OperatingPoints, moments: Moments) -> tuple[Int, Int, Float]:
+    """Return every row of the moments with every point of its unit, and the rate that it gives.
+
+    Returns
+    -------
+    row, point : ndarray of shape (n_pairs,)
+        Row of the moments and operating point.
+    rate : ndarray of shape (n_pairs,)
+        The rate of that row under that point.
+    """
+    width = np.diff(points.start)[moments.unit]
+    row = np.repeat(np.arange(len(width)), width)
+    first = np.cumsum(width) - width
+    point = np.arange(len(row)) - np.repeat(first - points.start[moments.unit], width)
+    rate = moments.offset[row] + np.einsum("ij,ij->i", moments.slope[row], points.sums[point])
+    return row, point, rate
+
+
 def _program(
     points: OperatingPoints, moments: Moments, fp_cost: float, fn_cost: float
 ) -> LinearProgram:
@@ -265,13 +283,7 @@ def _program(
     n_groups = len(points.start) - 1
     event, form = moments.event, row_form(moments)
 
-    # The block of every row: the points of its unit, each with the rate it gives.
-    width = np.diff(points.start)[moments.unit]
-    row = np.repeat(np.arange(n_rows), width)
-    point = np.arange(len(row)) - np.repeat(
-        np.cumsum(width) - width - points.start[moments.unit], width
-    )
-    rate = moments.offset[row] + np.einsum("ij,ij->i", moments.slope[row], points.sums[point])
+    row, point, rate = point_rates(points, moments)
 
     def rows(rate_factor: Float, level_factor: Float) -> sparse.csr_array:
         values = np.concatenate([rate_factor[event][row] * rate, level_factor[event]])
