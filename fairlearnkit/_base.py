@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clo
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import check_cv
 from sklearn.pipeline import Pipeline
-from sklearn.utils import check_random_state, get_tags
+from sklearn.utils import assert_all_finite, check_random_state, get_tags
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.parallel import Parallel, delayed
@@ -239,6 +239,7 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
             )
             raise ValueError(msg)
         y = column_or_1d(y, warn=True)
+        assert_all_finite(y, input_name="y")
         check_consistent_length(X, y)
         check_classification_targets(y)
         kind = type_of_target(y, input_name="y", raise_unknown=True)
@@ -542,14 +543,16 @@ def weight_keyword(estimator: Any) -> str | None:
     return "sample_weight" if has_fit_parameter(estimator, "sample_weight") else None
 
 
-def learner_score(learner: Any, X: Any, response_method: str, pos_label: Any) -> Float:
+def learner_score(
+    learner: Any, X: Any, response_method: str, classes: NDArray[Any], positive_class: int
+) -> Float:
     """Return the learner's score of the positive class, shape (n_samples,).
 
     Raises
     ------
     ValueError
-        If the learner has no such response, does not know the positive class, or returns scores
-        that are not finite.
+        If the learner has no such response, knows other classes, or returns scores that are not
+        finite.
     """
     wanted = (
         ("predict_proba", "decision_function") if response_method == "auto" else (response_method,)
@@ -562,19 +565,19 @@ def learner_score(learner: Any, X: Any, response_method: str, pos_label: Any) ->
             "another response_method."
         )
         raise ValueError(msg)
-    classes = np.asarray(learner.classes_)
-    place = np.flatnonzero(classes == pos_label)
-    if len(classes) != 2 or len(place) != 1:
+    wanted_classes, known = classes.tolist(), np.asarray(learner.classes_).tolist()
+    if len(known) != 2 or set(known) != set(wanted_classes):
         msg = (
-            f"The estimator must know two classes, {pos_label!r} among them; {learner!r} knows "
-            f"{classes.tolist()}."
+            f"The estimator must know the classes of y, {wanted_classes}; {learner!r} knows "
+            f"{known}. Fit it on the same labels."
         )
         raise ValueError(msg)
+    place = known.index(wanted_classes[positive_class])
     response = np.asarray(getattr(learner, method)(X), dtype=np.float64)
     if method == "predict_proba":
-        score = response[:, place[0]]
+        score = response[:, place]
     else:
-        score = np.ravel(response) * (1.0 if place[0] == 1 else -1.0)
+        score = np.ravel(response) * (1.0 if place == 1 else -1.0)
     bad = np.count_nonzero(~np.isfinite(score))
     if bad:
         msg = (
@@ -590,7 +593,8 @@ def out_of_fold_scores(
     data: TrainingData,
     cv: Any,
     response_method: str,
-    pos_label: Any,
+    classes: NDArray[Any],
+    positive_class: int,
     n_jobs: int | None,
     verbose: int,
 ) -> Float:
@@ -613,7 +617,9 @@ def out_of_fold_scores(
             )
             raise ValueError(msg)
     scores = Parallel(n_jobs=n_jobs, verbose=verbose)(
-        delayed(_fold_score)(estimator, data, train, test, response_method, pos_label)
+        delayed(_fold_score)(
+            estimator, data, train, test, response_method, classes, positive_class
+        )
         for train, test in splits
     )
     score = np.empty(len(data.y))
@@ -628,21 +634,25 @@ def _fold_score(
     train: Int,
     test: Int,
     response_method: str,
-    pos_label: Any,
+    classes: NDArray[Any],
+    positive_class: int,
 ) -> Float:
     weight = None if data.sample_weight is None else data.sample_weight[train]
     learner = fit_learner(
         estimator, checks.take_rows(data.learner_X, train), data.y[train], weight
     )
-    return learner_score(
-        learner, checks.take_rows(data.learner_X, test), response_method, pos_label
-    )
+    test_X = checks.take_rows(data.learner_X, test)
+    return learner_score(learner, test_X, response_method, classes, positive_class)
 
 
 def _check_partition(splits: Iterable[tuple[Any, Any]], n_samples: int) -> None:
     tested = np.zeros(n_samples, dtype=np.intp)
     for _, test in splits:
-        np.add.at(tested, test, 1)
+        try:
+            np.add.at(tested, test, 1)
+        except IndexError as error:
+            msg = f"cv must split the {n_samples} rows of X, got another row number: {error}."
+            raise ValueError(msg) from error
     if not (tested == 1).all():
         msg = (
             "cv must put every row in exactly one test fold, got "

@@ -215,8 +215,11 @@ def _split_columns(values: Any, what: str) -> list[Any]:
     if _is_sparse(values):
         values = values.toarray()
     if not hasattr(values, "dtype") or not hasattr(values, "shape"):
-        # As objects: NumPy would turn a list of names and NaN into strings, "nan" among them.
-        values = np.array(list(values), dtype=object) if np.iterable(values) else np.array(values)
+        if hasattr(values, "__array__"):  # pyarrow's: iterating it gives its own scalars
+            values = np.asarray(values)
+        elif np.iterable(values):
+            # As objects: NumPy would make strings of a list of names and NaN, "nan" among them.
+            values = np.array(list(values), dtype=object)
     values = np.asarray(values)
     if values.ndim == 1:
         return [values]

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -414,10 +415,10 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
 
     def _held_out_scores(self, data: TrainingData) -> Float:
         """Return scores of the training rows and set `estimator_`."""
-        response, label = self.response_method, self.classes_[self._positive_class]
         if self._is_prefit():
+            self._check_estimator_is_fitted()
             self.estimator_ = self.estimator
-            return learner_score(self.estimator_, data.learner_X, response, label)
+            return self._scores(data.learner_X)
         if data.sample_weight is not None and weight_keyword(self.estimator) is None:
             warnings.warn(
                 f"{type(self.estimator).__name__}.fit does not take sample_weight: the estimator "
@@ -426,16 +427,37 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
                 stacklevel=3,
             )
         score = out_of_fold_scores(
-            self.estimator, data, self.cv, response, label, self.n_jobs, self.verbose
+            self.estimator,
+            data,
+            self.cv,
+            self.response_method,
+            self.classes_,
+            self._positive_class,
+            self.n_jobs,
+            self.verbose,
         )
         self.estimator_ = fit_learner(self.estimator, data.learner_X, data.y, data.sample_weight)
         return score
 
     def _accept_probability(self, X: Any, sensitive_features: Any) -> Float:
         group = self._encode_groups(X, sensitive_features)
-        label = self.classes_[self._positive_class]
-        score = learner_score(self.estimator_, self._learner_view(X), self.response_method, label)
-        return accept_probability(score, group, *self._rule)
+        return accept_probability(self._scores(self._learner_view(X)), group, *self._rule)
+
+    def _scores(self, learner_X: Any) -> Float:
+        return learner_score(
+            self.estimator_, learner_X, self.response_method, self.classes_, self._positive_class
+        )
+
+    def _check_estimator_is_fitted(self) -> None:
+        try:
+            check_is_fitted(self.estimator)
+        except NotFittedError as error:
+            msg = (
+                f"The estimator must be fitted where it counts as prefit, got {self.estimator!r} "
+                "not fitted. Fit it before; where it is cloned, as in a grid search, wrap it in "
+                "FrozenEstimator, which keeps it fitted."
+            )
+            raise NotFittedError(msg) from error
 
     def _training_rows(self, what: str) -> _Training:
         training: _Training | None = getattr(self, "_training", None)

@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fairlearnkit._kernels.moments import Moments, group_rates, objective, violations
+from fairlearnkit._kernels.rate_program import FEASIBILITY
 from fairlearnkit._kernels.thresholds import (
-    FEASIBILITY,
     OperatingPoints,
     ThresholdSolution,
     point_rates,
+    reduced_cost,
 )
 
 Float = NDArray[np.float64]
@@ -115,7 +116,7 @@ def solve_plain_thresholds(
     best, cost = _sweep_from_starts(search, randomized)
     is_exact = moments.n_events == 1 and not moments.to_overall.any()
     if not is_exact:
-        reduced = np.maximum(randomized.reduced_cost(points), 0.0) * max(fp_cost, fn_cost)
+        reduced = reduced_cost(points, moments, fp_cost, fn_cost, randomized)
         room = cost - (randomized.cost - constant) + _ROUNDING
         best, cost, is_exact = _enumerate(search, reduced, room, best, cost)
     return None if best is None else PlainThresholds(best, float(cost + constant), is_exact)
@@ -124,8 +125,8 @@ def solve_plain_thresholds(
 def _prepare(points: OperatingPoints, moments: Moments, fp_cost: float, fn_cost: float) -> _Search:
     _, slope = objective(points.mass, fp_cost, fn_cost)
     rates = np.full((len(points.threshold), moments.n_events), np.nan)
-    row, point, rate = point_rates(points, moments)
-    rates[point, moments.event[row]] = rate
+    by_row = point_rates(points, moments).tocoo()
+    rates[by_row.col, moments.event[by_row.row]] = by_row.data
     bound = moments.bound
     return _Search(points, moments, points.sums @ slope, rates, width=bound, shrink=bound)
 

@@ -15,7 +15,7 @@ References
 .. [2] T. Fawcett, A. Niculescu-Mizil, "PAV and the ROC convex hull", Machine Learning 68, 2007.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -23,27 +23,11 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.optimize import isotonic_regression
 
-from fairlearnkit._kernels.linear_program import (
-    LinearProgram,
-    ProgramSolution,
-    solve_linear_program,
-)
-from fairlearnkit._kernels.moments import (
-    Moments,
-    group_rates,
-    objective,
-    row_form,
-    violations,
-)
-from fairlearnkit.exceptions import SolverError
+from fairlearnkit._kernels.moments import Moments, objective
+from fairlearnkit._kernels.rate_program import solve_mixture
 
 Float = NDArray[np.float64]
 Int = NDArray[np.intp]
-
-# What a solution may exceed a bound by, in rate, after its rates are computed anew.
-FEASIBILITY = 1e-9
-# A probability that is zero but for rounding: it moves no rate by more than this.
-_NO_PROBABILITY = 1e-12
 
 
 class OperatingPoints(NamedTuple):
@@ -87,21 +71,18 @@ class ThresholdSolution(NamedTuple):
         Expected cell sums.
     cost : float
         Mean cost.
-    multipliers : ndarray of shape (n_rows,)
-        Signed price of each row's rate: that of its upper bound minus that of its lower bound.
+    multipliers, rate_price : ndarray of shape (n_rows,)
+        Prices of the bounds and of the rates, as in `Mixture`.
     bound_price : ndarray of shape (n_events,)
         What one more unit of each event's difference bound saves; 0 for ratios.
-    reduced_cost : callable
-        ``OperatingPoints -> ndarray of shape (n_points,)``: what each point costs at these prices
-        beyond the cheapest of its group, never negative (to the solver's tolerance).
     """
 
     probability: Float
     sums: Float
     cost: float
     multipliers: Float
+    rate_price: Float
     bound_price: Float
-    reduced_cost: Callable[[OperatingPoints], Float]
 
 
 def operating_points(
@@ -138,10 +119,9 @@ def operating_points(
     thresholds, sums = [], []
     for rows in _rows_by_group(group, n_groups):
         weight = None if sample_weight is None else sample_weight[rows]
-        group_threshold, group_sums = _roc(score[rows], positive[rows], weight)
-        if hull_only:
-            vertices = _hull(group_sums)
-            group_threshold, group_sums = group_threshold[vertices], group_sums[vertices]
+        group_threshold, group_sums = _group_points(
+            score[rows], positive[rows], weight, hull_only=hull_only
+        )
         thresholds.append(group_threshold)
         sums.append(group_sums)
     start = np.concatenate([[0], np.cumsum([len(t) for t in thresholds])])
@@ -155,42 +135,56 @@ def _rows_by_group(group: Int, n_groups: int) -> Iterator[Int]:
     yield from np.split(order, np.cumsum(np.bincount(group, minlength=n_groups))[:-1])
 
 
-def _roc(score: Float, positive: NDArray[np.bool_], weight: Float | None) -> tuple[Float, Float]:
-    """Return all thresholds of one group and their cell sums; tied scores give one threshold."""
+def _group_points(
+    score: Float, positive: NDArray[np.bool_], weight: Float | None, *, hull_only: bool
+) -> tuple[Float, Float]:
+    """Return thresholds of one group and their cell sums; tied scores give one threshold."""
     order = np.argsort(score)[::-1]
     score, positive = score[order], positive[order]
-    last = np.append(np.flatnonzero(score[:-1] != score[1:]), len(score) - 1)
-    sums = np.zeros((len(last) + 1, 2))
+    # Point i accepts the first end[i] rows.
+    end = np.flatnonzero(score[:-1] != score[1:])
+    end = np.concatenate([[0], end + 1, [len(score)]])
     if weight is None:
-        sums[1:, 1] = np.cumsum(positive)[last]
-        sums[1:, 0] = last + 1 - sums[1:, 1]
+        true = _running(positive)[end]
+        false = end - true
     else:
         weight = weight[order]
-        sums[1:, 0] = np.cumsum(np.where(positive, 0.0, weight))[last]
-        sums[1:, 1] = np.cumsum(np.where(positive, weight, 0.0))[last]
-    above, below = score[last[:-1]], score[last[:-1] + 1]
+        true = _running(np.where(positive, weight, 0.0))[end]
+        false = _running(np.where(positive, 0.0, weight))[end]
+    kept = _hull(false, true) if hull_only else np.arange(len(end))
+    threshold = np.full(len(kept), np.inf)
+    threshold[-1] = -np.inf
+    above, below = score[end[kept[1:-1]] - 1], score[end[kept[1:-1]]]
     middle = above / 2 + below / 2
-    threshold = np.empty(len(sums))
-    threshold[0], threshold[-1] = np.inf, -np.inf
     # Between neighbouring floats the midpoint may round down to the lower score.
     threshold[1:-1] = np.where(middle > below, middle, above)
-    return threshold, sums
+    return threshold, np.column_stack([false[kept], true[kept]]).astype(np.float64)
 
 
-def _hull(sums: Float) -> Int:
+def _running(values: NDArray[np.float64] | NDArray[np.bool_]) -> Float:
+    """Return the running sum from 0, one longer than the values."""
+    total = np.empty(len(values) + 1)
+    total[0] = 0.0
+    np.cumsum(values, out=total[1:])
+    return total
+
+
+def _hull(false: Float, true: Float) -> Int:
     """Return the points on the upper or the lower hull of one group, in order.
 
     The slope of a hull is monotone in the share of positives between neighbouring vertices, so
     that each hull is the isotonic regression of those shares along the thresholds [2]_.
     """
-    step = np.diff(sums, axis=0)
-    mass = step.sum(axis=1)
+    positives = np.diff(true)
+    mass = np.diff(false) + positives
     # A weight far below the sum before it leaves no trace in the sum: no step, no vertex.
     moved = np.flatnonzero(mass > 0)
-    share, mass = step[moved, 1] / mass[moved], mass[moved]
+    if len(moved) < len(mass):
+        positives, mass = positives[moved], mass[moved]
+    share = positives / mass
     upper = isotonic_regression(share, weights=mass, increasing=False).blocks
     lower = isotonic_regression(share, weights=mass, increasing=True).blocks
-    point = np.append(moved, len(sums) - 1)
+    point = np.append(moved, len(true) - 1)
     return np.union1d(point[upper], point[lower])
 
 
@@ -198,9 +192,6 @@ def solve_thresholds(
     points: OperatingPoints, moments: Moments, fp_cost: float, fn_cost: float
 ) -> ThresholdSolution:
     """Minimise mean cost over mixtures of operating points within each group.
-
-    ``min_b sum_v b_v cost_v`` subject to ``sum_{v in g} b_v = 1`` for every group and, for every
-    rate of the moments, the two inequalities of `row_form`; b >= 0 and one free level per event.
 
     Parameters
     ----------
@@ -211,43 +202,22 @@ def solve_thresholds(
     fp_cost, fn_cost : float
         Cost of a false positive and of a false negative, >= 0.
 
-    Raises
-    ------
-    SolverError
-        If the solver fails, or a rate of its answer is beyond its bound by more than 1e-9.
+    Returns
+    -------
+    ThresholdSolution
+        The optimum; its rates meet the bounds to 1e-9.
     """
-    program = _program(points, moments, fp_cost, fn_cost)
-    solution = solve_linear_program(program)
-    group = points.group
-    probability = solution.x[: len(group)]
-    probability = np.where(probability > _NO_PROBABILITY, probability, 0.0)
-    probability /= np.bincount(group, probability)[group]
-    sums = expected_sums(points, probability)
-    excess = violations(moments, group_rates(moments, sums)).max(initial=-np.inf)
-    if excess > FEASIBILITY:
-        msg = (
-            f"The solver's answer is beyond the bound by {excess:.2g} in rate, more than "
-            f"{FEASIBILITY:g}."
-        )
-        raise SolverError(msg)
-
-    def reduced_cost(other: OperatingPoints) -> Float:
-        return _reduced_cost(_program(other, moments, fp_cost, fn_cost), solution, other)
-
-    scale = max(fp_cost, fn_cost)
-    form = row_form(moments)
-    upper, lower = scale * solution.price.reshape(2, -1)
-    saved = upper + np.where(moments.to_overall[moments.event], lower, 0.0)
     constant, slope = objective(points.mass, fp_cost, fn_cost)
+    mixture = solve_mixture(
+        points.sums @ slope, point_rates(points, moments), points.group, moments
+    )
     return ThresholdSolution(
-        probability=probability,
-        sums=sums,
-        cost=float(constant + (sums @ slope).sum()),
-        multipliers=form.upper_rate[moments.event] * upper - lower,
-        bound_price=np.where(
-            moments.is_ratio, 0.0, np.bincount(moments.event, saved, minlength=moments.n_events)
-        ),
-        reduced_cost=reduced_cost,
+        probability=mixture.weight,
+        sums=expected_sums(points, mixture.weight),
+        cost=constant + mixture.cost,
+        multipliers=mixture.multipliers,
+        rate_price=mixture.rate_price,
+        bound_price=mixture.bound_price,
     )
 
 
@@ -257,76 +227,30 @@ def expected_sums(points: OperatingPoints, probability: Float) -> Float:
     return sums
 
 
-def point_rates(points: OperatingPoints, moments: Moments) -> tuple[Int, Int, Float]:
-    """Return every row of the moments with every point of its unit, and the rate that it gives.
-
-    Returns
-    -------
-    row, point : ndarray of shape (n_pairs,)
-        Row of the moments and operating point.
-    rate : ndarray of shape (n_pairs,)
-        The rate of that row under that point.
-    """
+def point_rates(points: OperatingPoints, moments: Moments) -> sparse.csr_array:
+    """Return the rate of each row under each point of its unit, shape ``(n_rows, n_points)``."""
     width = np.diff(points.start)[moments.unit]
     row = np.repeat(np.arange(len(width)), width)
-    first = np.cumsum(width) - width
-    point = np.arange(len(row)) - np.repeat(first - points.start[moments.unit], width)
+    stop = np.cumsum(width)
+    point = np.arange(len(row)) - np.repeat(stop - width - points.start[moments.unit], width)
     rate = moments.offset[row] + np.einsum("ij,ij->i", moments.slope[row], points.sums[point])
-    return row, point, rate
+    start = np.concatenate([[0], stop])
+    return sparse.csr_array((rate, point, start), shape=(len(width), len(points.threshold)))
 
 
-def _program(
-    points: OperatingPoints, moments: Moments, fp_cost: float, fn_cost: float
-) -> LinearProgram:
-    """Return the programme; its cost is in units of the larger of the two costs."""
-    n_points, n_rows, n_events = len(points.threshold), len(moments.unit), moments.n_events
-    n_groups = len(points.start) - 1
-    event, form = moments.event, row_form(moments)
-
-    row, point, rate = point_rates(points, moments)
-
-    def rows(rate_factor: Float, level_factor: Float) -> sparse.csr_array:
-        values = np.concatenate([rate_factor[event][row] * rate, level_factor[event]])
-        i = np.concatenate([row, np.arange(n_rows)])
-        j = np.concatenate([point, n_points + event])
-        return sparse.csr_array((values, (i, j)), shape=(n_rows, n_points + n_events))
-
-    tied = form.tied[event]
-    level = sparse.csr_array(
-        (form.tied * -1.0, (np.arange(n_events), n_points + np.arange(n_events))),
-        shape=(n_events, n_points + n_events),
-    )
-    share = sparse.csr_array(
-        (np.where(tied, moments.share, 0.0), (event, np.arange(n_rows))), shape=(n_events, n_rows)
-    )
-    one, zero = np.ones(n_events), np.zeros(n_events)
-    overall = (share @ rows(one, zero) + level)[np.flatnonzero(form.tied)]
-    one_each = sparse.csr_array(
-        (np.ones(n_points), (points.group, np.arange(n_points))),
-        shape=(n_groups, n_points + n_events),
-    )
-    upper = sparse.vstack(
-        [rows(form.upper_rate, -form.upper_level), rows(-one, form.lower_level)], format="csr"
-    )
-    _, slope = objective(points.mass, fp_cost, fn_cost)
-    return LinearProgram(
-        cost=np.append(points.sums @ slope / max(fp_cost, fn_cost), zero),
-        upper=upper,
-        bound=np.concatenate([form.upper_slack[event], form.lower_slack[event]]),
-        equal=sparse.vstack([one_each, overall], format="csr"),
-        value=np.concatenate([np.ones(n_groups), np.zeros(overall.shape[0])]),
-        n_free=n_events,
-    )
-
-
-def _reduced_cost(
-    program: LinearProgram, solution: ProgramSolution, points: OperatingPoints
+def reduced_cost(
+    points: OperatingPoints,
+    moments: Moments,
+    fp_cost: float,
+    fn_cost: float,
+    solution: ThresholdSolution,
 ) -> Float:
-    priced = (
-        program.cost + program.upper.T @ solution.price - program.equal.T @ solution.equal_price
-    )
-    cost: Float = priced[: len(points.threshold)]
-    return cost - np.minimum.reduceat(cost, points.start[:-1])[points.group]
+    """Return what each point costs, at a solution's prices, beyond the cheapest of its group."""
+    _, slope = objective(points.mass, fp_cost, fn_cost)
+    cost = points.sums @ slope + point_rates(points, moments).T @ solution.rate_price
+    least = np.minimum.reduceat(cost, points.start[:-1])
+    reduced: Float = cost - least[points.group]
+    return reduced
 
 
 def accept_probability(score: Float, group: Int, threshold: Float, probability: Float) -> Float:

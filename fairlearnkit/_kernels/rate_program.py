@@ -1,0 +1,150 @@
+"""The cheapest mixture of columns whose rates meet the bounds, as a linear programme.
+
+A *column* is something that can be mixed (a threshold of one group, a fitted model): it has a cost
+and contributes to rates. Columns come in *blocks* (groups, or one block for models), and the
+weights of each block sum to one. Cost and rates are linear in the weights::
+
+    min_b  cost @ b
+    s.t.   sum of b over each block = 1,  b >= 0
+           the two inequalities of `row_form` for every row, with one free level per event
+
+References
+----------
+.. [1] A. Agarwal, A. Beygelzimer, M. Dudik, J. Langford, H. Wallach, "A Reductions Approach to
+   Fair Classification", ICML 2018, section 3 (the constraints as linear moments).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from fairlearnkit._kernels.linear_program import LinearProgram, solve_linear_program
+from fairlearnkit._kernels.moments import Moments, row_form, violations
+from fairlearnkit.exceptions import SolverError
+
+Float = NDArray[np.float64]
+Int = NDArray[np.intp]
+
+# What a solution may exceed a bound by, in rate, after its rates are computed anew.
+FEASIBILITY = 1e-9
+# A weight that is zero but for rounding: it moves no rate by more than this.
+_NO_WEIGHT = 1e-12
+
+
+class Mixture(NamedTuple):
+    """An optimal mixture and its prices.
+
+    Attributes
+    ----------
+    weight : ndarray of shape (n_columns,)
+        Weight of each column; each block sums to 1.
+    cost : float
+        ``cost @ weight``.
+    multipliers : ndarray of shape (n_rows,)
+        Price of each row's upper bound minus that of its lower bound.
+    rate_price : ndarray of shape (n_rows,)
+        What one more unit of each rate costs at these prices; differs from the multipliers where
+        a rate is part of the overall rate that others are compared with. A column's priced cost is
+        ``cost + rates.T @ rate_price``, and the mixture's columns are the cheapest of their block.
+    bound_price : ndarray of shape (n_events,)
+        What one more unit of each event's difference bound saves; 0 for ratios.
+    """
+
+    weight: Float
+    cost: float
+    multipliers: Float
+    rate_price: Float
+    bound_price: Float
+
+
+def solve_mixture(cost: Float, rates: sparse.csr_array, block: Int, moments: Moments) -> Mixture:
+    """Solve the programme of this module.
+
+    Parameters
+    ----------
+    cost : ndarray of shape (n_columns,)
+        Cost of each column, on any scale.
+    rates : sparse array of shape (n_rows, n_columns)
+        What each column at weight 1 contributes to the rate of each row.
+    block : ndarray of shape (n_columns,)
+        Block of each column, in ``0..n_blocks - 1``.
+    moments : Moments
+        The rows and the bounds.
+
+    Returns
+    -------
+    Mixture
+        A basic optimal solution: no more columns have weight than there are blocks and binding
+        inequalities beyond the free levels.
+
+    Raises
+    ------
+    InfeasibleConstraintError
+        If no mixture meets the bounds.
+    SolverError
+        If the solver fails, or a rate of its answer is beyond its bound by more than 1e-9.
+    """
+    # Feasibility and optimality tolerances of the solver are absolute: costs of order one.
+    scale = np.abs(cost).max(initial=0.0) or 1.0
+    form, event, n_rows = row_form(moments), moments.event, len(moments.event)
+    n_events, n_columns, n_blocks = moments.n_events, len(cost), int(block.max()) + 1
+    level = sparse.csr_array(
+        (np.ones(n_rows), (np.arange(n_rows), event)), shape=(n_rows, n_events)
+    )
+
+    def inequality(rate_factor: Float, level_factor: Float) -> sparse.csr_array:
+        parts = [_scale_rows(rates, rate_factor[event]), _scale_rows(level, level_factor[event])]
+        return sparse.csr_array(sparse.hstack(parts))
+
+    tied = np.flatnonzero(form.tied)
+    # Overall rate minus level is 0 for the tied events.
+    overall = sparse.csr_array(
+        (moments.share, (event, np.arange(n_rows))), shape=(n_events, n_rows)
+    )
+    defines = sparse.hstack([overall @ rates, -sparse.eye_array(n_events)], format="csr")[tied]
+    one_each = sparse.csr_array(
+        (np.ones(n_columns), (block, np.arange(n_columns))), shape=(n_blocks, n_columns + n_events)
+    )
+    at_most = inequality(form.upper_rate, -form.upper_level)
+    at_least = inequality(-np.ones(n_events), form.lower_level)
+    solution = solve_linear_program(
+        LinearProgram(
+            cost=np.append(cost / scale, np.zeros(n_events)),
+            upper=sparse.vstack([at_most, at_least], format="csr"),
+            bound=np.concatenate([form.upper_slack[event], form.lower_slack[event]]),
+            equal=sparse.vstack([one_each, defines], format="csr"),
+            value=np.concatenate([np.ones(n_blocks), np.zeros(len(tied))]),
+            n_free=n_events,
+        )
+    )
+    weight = solution.x[:n_columns]
+    weight = np.where(weight > _NO_WEIGHT, weight, 0.0)
+    weight /= np.bincount(block, weight)[block]
+    excess = violations(moments, rates @ weight).max(initial=-np.inf)
+    if excess > FEASIBILITY:
+        msg = (
+            f"The solver's answer is beyond the bound by {excess:.2g} in rate, more than "
+            f"{FEASIBILITY:g}."
+        )
+        raise SolverError(msg)
+    upper, lower = scale * solution.price.reshape(2, -1)
+    level_price = np.zeros(n_events)
+    level_price[tied] = scale * solution.equal_price[n_blocks:]
+    multipliers = form.upper_rate[event] * upper - lower
+    saved = upper + np.where(moments.to_overall[event], lower, 0.0)
+    bound_price = np.bincount(event, saved, minlength=n_events)
+    return Mixture(
+        weight=weight,
+        cost=float(cost @ weight),
+        multipliers=multipliers,
+        rate_price=multipliers - moments.share * level_price[event],
+        bound_price=np.where(moments.is_ratio, 0.0, bound_price),
+    )
+
+
+def _scale_rows(matrix: sparse.csr_array, factor: Float) -> sparse.csr_array:
+    """Return the matrix with each row multiplied by its factor."""
+    data = matrix.data * np.repeat(factor, np.diff(matrix.indptr))
+    return sparse.csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)
