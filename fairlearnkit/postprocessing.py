@@ -185,8 +185,9 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
         Whether no rule of the kind asked for is cheaper. Always so where randomised; for plain
         thresholds, whether the search could rule out all others.
     multipliers_ : ndarray of shape (n_events, n_groups)
-        Price of each rate (rates of the constraint in order, by group): positive where its upper
-        bound binds, negative where its lower one does.
+        Price of each rate (rates of the constraint in order, by group): what one more unit of it
+        costs through the bounds, positive where it is among the highest, negative where it is
+        among the lowest. Sums to zero over the groups of an event under difference bounds.
     randomized_share_ : float
         Share of the rows (by weight) whose decision is left to the hash, in [0, 1].
     n_features_in_ : int
@@ -495,7 +496,7 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
         self.gap_ = max(cost - optimum.cost, 0.0)
         self.disparity_ = self._disparity(expected_sums(points, probability))
         self.multipliers_ = np.zeros((moments.n_events, len(self.groups_)))
-        self.multipliers_[moments.event, moments.unit] = optimum.multipliers
+        self.multipliers_[moments.event, moments.unit] = optimum.rate_price
         self.randomized_share_ = _randomized_share(points, probability)
         self._frontier = None
 

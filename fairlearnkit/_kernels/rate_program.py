@@ -42,11 +42,10 @@ class Mixture(NamedTuple):
         Weight of each column; each block sums to 1.
     cost : float
         ``cost @ weight``.
-    multipliers : ndarray of shape (n_rows,)
-        Price of each row's upper bound minus that of its lower bound.
+    upper_price, lower_price : ndarray of shape (n_rows,)
+        Prices of the two inequalities of each row, >= 0.
     rate_price : ndarray of shape (n_rows,)
-        What one more unit of each rate costs at these prices; differs from the multipliers where
-        a rate is part of the overall rate that others are compared with. A column's priced cost is
+        What one more unit of each rate costs at these prices. A column's priced cost is
         ``cost + rates.T @ rate_price``, and the mixture's columns are the cheapest of their block.
     bound_price : ndarray of shape (n_events,)
         What one more unit of each event's difference bound saves; 0 for ratios.
@@ -54,7 +53,8 @@ class Mixture(NamedTuple):
 
     weight: Float
     cost: float
-    multipliers: Float
+    upper_price: Float
+    lower_price: Float
     rate_price: Float
     bound_price: Float
 
@@ -130,18 +130,30 @@ def solve_mixture(cost: Float, rates: sparse.csr_array, block: Int, moments: Mom
         )
         raise SolverError(msg)
     upper, lower = scale * solution.price.reshape(2, -1)
-    level_price = np.zeros(n_events)
-    level_price[tied] = scale * solution.equal_price[n_blocks:]
-    multipliers = form.upper_rate[event] * upper - lower
     saved = upper + np.where(moments.to_overall[event], lower, 0.0)
     bound_price = np.bincount(event, saved, minlength=n_events)
     return Mixture(
         weight=weight,
         cost=float(cost @ weight),
-        multipliers=multipliers,
-        rate_price=multipliers - moments.share * level_price[event],
+        upper_price=upper,
+        lower_price=lower,
+        rate_price=rate_price(moments, upper, lower),
         bound_price=np.where(moments.is_ratio, 0.0, bound_price),
     )
+
+
+def rate_price(moments: Moments, upper_price: Float, lower_price: Float) -> Float:
+    """Return what one more unit of each rate costs, given the prices of the inequalities.
+
+    A rate pays for its own two inequalities and, where rates are compared with the overall rate,
+    for its share in that.
+    """
+    form, event = row_form(moments), moments.event
+    own = form.upper_rate[event] * upper_price - lower_price
+    level = form.lower_level[event] * lower_price - form.upper_level[event] * upper_price
+    of_level = np.bincount(event, level, minlength=moments.n_events)
+    price: Float = own + np.where(form.tied[event], moments.share * of_level[event], 0.0)
+    return price
 
 
 def _scale_rows(matrix: sparse.csr_array, factor: Float) -> sparse.csr_array:

@@ -71,8 +71,8 @@ class ThresholdSolution(NamedTuple):
         Expected cell sums.
     cost : float
         Mean cost.
-    multipliers, rate_price : ndarray of shape (n_rows,)
-        Prices of the bounds and of the rates, as in `Mixture`.
+    rate_price : ndarray of shape (n_rows,)
+        What one more unit of each rate costs at the optimum, as in `Mixture`.
     bound_price : ndarray of shape (n_events,)
         What one more unit of each event's difference bound saves; 0 for ratios.
     """
@@ -80,7 +80,6 @@ class ThresholdSolution(NamedTuple):
     probability: Float
     sums: Float
     cost: float
-    multipliers: Float
     rate_price: Float
     bound_price: Float
 
@@ -215,7 +214,6 @@ def solve_thresholds(
         probability=mixture.weight,
         sums=expected_sums(points, mixture.weight),
         cost=constant + mixture.cost,
-        multipliers=mixture.multipliers,
         rate_price=mixture.rate_price,
         bound_price=mixture.bound_price,
     )
