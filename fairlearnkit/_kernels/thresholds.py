@@ -213,7 +213,7 @@ def solve_thresholds(
     return ThresholdSolution(
         probability=mixture.weight,
         sums=expected_sums(points, mixture.weight),
-        cost=constant + mixture.cost,
+        cost=float(constant + mixture.cost),
         rate_price=mixture.rate_price,
         bound_price=mixture.bound_price,
     )
