@@ -28,6 +28,8 @@ from sklearn.utils.validation import (
 )
 
 from fairlearnkit import _validation as checks
+from fairlearnkit._kernels.linear_program import convex_curve
+from fairlearnkit._kernels.moments import Moments, group_rates
 from fairlearnkit.constraints import Criterion
 from fairlearnkit.exceptions import DegenerateGroupWarning
 
@@ -78,13 +80,13 @@ class CostFrontier:
         Breakpoints, ascending, both ends of the range included.
     cost : ndarray of shape (n_breakpoints,)
         Least mean cost at each.
+    lower_bound : ndarray of shape (n_breakpoints,), default=None
+        Lower bound on the cost at each; None means the cost itself: the curve is exact.
 
     Attributes
     ----------
     price : ndarray of shape (n_breakpoints,)
         Shadow price: cost saved per unit of knob from this breakpoint to the next; 0 at the last.
-    lower_bound : ndarray of shape (n_breakpoints,)
-        Lower bound on the cost at each; here the cost itself, since the curve is exact.
 
     Examples
     --------
@@ -102,12 +104,14 @@ class CostFrontier:
     0.25
     """
 
-    def __init__(self, knob_name: str, knob: Float, cost: Float) -> None:
+    def __init__(
+        self, knob_name: str, knob: Float, cost: Float, lower_bound: Float | None = None
+    ) -> None:
         self.knob_name = knob_name
         self.knob = knob
         self.cost = cost
         self.price = np.append(np.maximum(-np.diff(cost) / np.diff(knob), 0.0), 0.0)
-        self.lower_bound = cost
+        self.lower_bound = cost if lower_bound is None else lower_bound
 
     def __call__(self, knob: float) -> float:
         """Return the least mean cost at a knob within the range."""
@@ -179,6 +183,9 @@ class CostFrontier:
 class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     """Base of the meta-estimators: a classifier under a group criterion."""
 
+    _frontier: CostFrontier | None
+    _mass: Float
+
     _parameter_constraints: dict = {
         "estimator": [HasMethods(["fit"])],
         "constraint": [Criterion],
@@ -199,6 +206,7 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
         self._validate_params()
         self.constraint._check(needs_bound=True)
         self._costs = checks.check_costs(self.costs)
+        self._frontier = None
         X = checks.check_features(X, self)
         y = self._check_labels(X, y)
         weight = checks.check_weights(sample_weight, X)
@@ -487,8 +495,82 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
         other.constraint = constraint
         if "constraint" in given:
             other._warn_degenerate(other._cell_count)
+        other._frontier = None
         other._turn()
         return other
+
+    @property
+    def frontier_(self) -> CostFrontier:
+        """Cost against the knob with every breakpoint and its price; computed when first asked.
+
+        The knob is `max_difference`; for an `AllOf` it is one factor on all its difference bounds
+        (ratio bounds stay). There is no such curve for ratio bounds, where cost is not piecewise
+        linear in the knob, nor for rules that do not randomise.
+        """
+        check_is_fitted(self)
+        if self._frontier is None:
+            self._check_frontier()
+            self._frontier = self._compute_frontier()
+        return self._frontier
+
+    def _check_frontier(self) -> None:
+        """Raise an AttributeError where there is no convex curve."""
+        raise NotImplementedError
+
+    def _cost_and_slope(self, moments: Moments) -> tuple[float, Float]:
+        """Return the least cost at the moments' bounds and what one more unit of each saves."""
+        raise NotImplementedError
+
+    def _compute_frontier(self) -> CostFrontier:
+        moments = self.constraint._moments_of_mass(self._mass)
+        is_single = len(list(self.constraint.parities())) == 1
+        direction = np.where(moments.is_ratio, 0.0, 1.0 if is_single else moments.bound)
+        if not direction.any():
+            msg = (
+                "frontier_ is not available without a difference bound above 0 to turn: under "
+                "ratio bounds the cost is not piecewise linear in the knob. Use at() instead."
+            )
+            raise AttributeError(msg)
+
+        def at_knob(knob: float) -> Moments:
+            bound = np.where(moments.is_ratio, moments.bound, knob * direction)
+            return moments._replace(bound=bound)
+
+        def value_and_slope(knob: float) -> tuple[float, float]:
+            cost, bound_price = self._cost_and_slope(at_knob(knob))
+            return cost, -float(bound_price @ direction)
+
+        # From this knob on every difference bound is 1 or more, and none of them binds.
+        last = 1.0 / direction[direction > 0].min()
+        knob, cost = convex_curve(value_and_slope, 0.0, last)
+        name = "max_difference" if is_single else "factor"
+        return CostFrontier(name, knob, cost, self._lower_bounds([at_knob(k) for k in knob], cost))
+
+    def _lower_bounds(self, moments: list[Moments], cost: Float) -> Float:
+        """Return a lower bound on the least cost at each of several bounds."""
+        return cost
+
+    def _disparity(self, sums: Float) -> float | Float:
+        moments = self.constraint._moments_of_mass(self._mass)
+        found = self.constraint._disparities(moments, group_rates(moments, sums))
+        return float(found[0]) if len(found) == 1 else found
+
+    def _training_rows(self, what: str) -> Any:
+        """Return the training rows, or raise where they are not kept."""
+        training = getattr(self, "_training", None)
+        if training is None:
+            msg = (
+                f"{what} needs the training rows, which pickles and copies do not keep. Ask for "
+                "it before pickling, or fit again."
+            )
+            raise AttributeError(msg)
+        return training
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state without the training rows."""
+        return {
+            name: value for name, value in super().__getstate__().items() if name != "_training"
+        }
 
     def _is_prefit(self) -> bool:
         return False

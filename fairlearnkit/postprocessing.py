@@ -14,7 +14,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from fairlearnkit import _validation as checks
 from fairlearnkit._base import (
-    CostFrontier,
     GroupConstrainedClassifier,
     StrOptions,
     TrainingData,
@@ -23,8 +22,7 @@ from fairlearnkit._base import (
     out_of_fold_scores,
     weight_keyword,
 )
-from fairlearnkit._kernels.linear_program import convex_curve
-from fairlearnkit._kernels.moments import Moments, cell_mass, cell_sums, group_rates
+from fairlearnkit._kernels.moments import Moments, cell_mass, cell_sums
 from fairlearnkit._kernels.plain_thresholds import solve_plain_thresholds
 from fairlearnkit._kernels.thresholds import (
     OperatingPoints,
@@ -267,8 +265,7 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
         "response_method": [StrOptions({"auto", "predict_proba", "decision_function"})],
     }
 
-    _training: _Training
-    _frontier: CostFrontier | None
+    _training: _Training | None
 
     def __init__(
         self,
@@ -338,6 +335,7 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
         self._cell_count = cell_mass(positive, group, None, n_groups).astype(np.intp)
         self._warn_degenerate(self._cell_count)
         self._vertices = self._points(hull_only=True)
+        self._mass = self._vertices.mass
 
         self._turn()
         return self
@@ -382,19 +380,6 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
         return self._labels_of(
             self._is_accepted(X, self._accept_probability(X, sensitive_features))
         )
-
-    @property
-    def frontier_(self) -> CostFrontier:
-        """Cost against the knob with every breakpoint and its price; computed when first asked.
-
-        The knob is `max_difference`; for an `AllOf` it is one factor on all its difference bounds
-        (ratio bounds stay). There is no such curve for ratio bounds, where cost is not piecewise
-        linear in the knob, nor for plain thresholds.
-        """
-        check_is_fitted(self)
-        if self._frontier is None:
-            self._frontier = self._compute_frontier()
-        return self._frontier
 
     @property
     def realized_disparity_(self) -> float | Float:
@@ -460,16 +445,6 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
             )
             raise NotFittedError(msg) from error
 
-    def _training_rows(self, what: str) -> _Training:
-        training: _Training | None = getattr(self, "_training", None)
-        if training is None:
-            msg = (
-                f"{what} needs the training rows, which pickles and copies do not keep. Ask for "
-                "it before pickling, or fit again."
-            )
-            raise AttributeError(msg)
-        return training
-
     def _points(self, *, hull_only: bool) -> OperatingPoints:
         _, score, positive, group, weight = self._training_rows("A plain threshold per group")
         return operating_points(
@@ -477,7 +452,7 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
         )
 
     def _turn(self) -> None:
-        moments = self.constraint._moments_of_mass(self._vertices.mass)
+        moments = self.constraint._moments_of_mass(self._mass)
         fp_cost, fn_cost = self._costs
         optimum = solve_thresholds(self._vertices, moments, fp_cost, fn_cost)
         points, probability, cost = self._vertices, optimum.probability, optimum.cost
@@ -498,12 +473,15 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
         self.multipliers_ = np.zeros((moments.n_events, len(self.groups_)))
         self.multipliers_[moments.event, moments.unit] = optimum.rate_price
         self.randomized_share_ = _randomized_share(points, probability)
-        self._frontier = None
 
-    def _disparity(self, sums: Float) -> float | Float:
-        moments = self.constraint._moments_of_mass(self._vertices.mass)
-        found = self.constraint._disparities(moments, group_rates(moments, sums))
-        return float(found[0]) if len(found) == 1 else found
+    def _cost_and_slope(self, moments: Moments) -> tuple[float, Float]:
+        optimum = solve_thresholds(self._vertices, moments, *self._costs)
+        return optimum.cost, optimum.bound_price
+
+    def _check_frontier(self) -> None:
+        if not self.randomized:
+            msg = "frontier_ is not available with randomized=False: its curve is not convex."
+            raise AttributeError(msg)
 
     def _why_no_plain_thresholds(self, points: OperatingPoints, moments: Moments) -> str:
         """Return the message: how near plain thresholds come as the bounds are relaxed."""
@@ -526,36 +504,6 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
             f"No plain threshold per group was found that meets {self.constraint!r}. {reached} "
             "Relax the bound, or allow randomized=True, which can always meet it."
         )
-
-    def _compute_frontier(self) -> CostFrontier:
-        if not self.randomized:
-            msg = "frontier_ is not available with randomized=False: its curve is not convex."
-            raise AttributeError(msg)
-        moments = self.constraint._moments_of_mass(self._vertices.mass)
-        is_single = len(list(self.constraint.parities())) == 1
-        direction = np.where(moments.is_ratio, 0.0, 1.0 if is_single else moments.bound)
-        if not direction.any():
-            msg = (
-                "frontier_ is not available without a difference bound above 0 to turn: under "
-                "ratio bounds the cost is not piecewise linear in the knob. Use at() instead."
-            )
-            raise AttributeError(msg)
-
-        def value_and_slope(knob: float) -> tuple[float, float]:
-            bound = np.where(moments.is_ratio, moments.bound, knob * direction)
-            optimum = solve_thresholds(self._vertices, moments._replace(bound=bound), *self._costs)
-            return optimum.cost, -float(optimum.bound_price @ direction)
-
-        # From this knob on every difference bound is 1 or more, and none of them binds.
-        last = 1.0 / direction[direction > 0].min()
-        knob, cost = convex_curve(value_and_slope, 0.0, last)
-        return CostFrontier("max_difference" if is_single else "factor", knob, cost)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the state without the training rows."""
-        state = dict(super().__getstate__())
-        state.pop("_training", None)
-        return state
 
 
 def _rows_with_weight(data: TrainingData, score: Float) -> _Training:
