@@ -14,6 +14,7 @@ from fairlearnkit.constraints import (
     TrueNegativeRateParity,
 )
 from fairlearnkit.postprocessing import GroupThresholdClassifier
+from fairlearnkit.reductions import ReductionClassifier
 
 __version__ = "0.1.0.dev0"
 
@@ -28,6 +29,7 @@ __all__ = [
     "GroupThresholdClassifier",
     "Parity",
     "Rate",
+    "ReductionClassifier",
     "TrueNegativeRateParity",
     "datasets",
     "exceptions",

@@ -347,8 +347,17 @@ def column_positions(X: Any, columns: Columns) -> list[int]:
     return positions
 
 
-def take_rows(X: Any, rows: Int) -> Any:
-    """Return some rows of X, in X's own form."""
+def n_rows(X: Any) -> int:
+    """Return the number of rows of X."""
+    return int(_num_samples(X))
+
+
+def take_rows(X: Any, rows: ArrayLike) -> Any:
+    """Return some rows of X, by number or mask, in X's own form."""
+    if _is_frame(X):  # scikit-learn takes rows of pyarrow tables from 1.7 on only
+        rows = np.asarray(rows)
+        number = np.flatnonzero(rows) if rows.dtype == bool else rows
+        return nw.from_native(X, eager_only=True)[number, :].to_native()
     return _safe_indexing(X, rows)
 
 

@@ -507,7 +507,8 @@ def _positive_and_accepted(
                 f"[{decided.min():g}, {decided.max():g}]."
             )
             raise ValueError(msg)
-        place = 1 if pos_label is None else int(pos_label)
+        classes = _two_classes(np.array([0, 1]), pos_label)
+        place = 1 if pos_label is None else int(np.flatnonzero(classes == pos_label)[0])
         return truth == place, decided if place == 1 else 1 - decided
     if (found.dtype.kind in "biuf") != (decided.dtype.kind in "biuf"):
         msg = (
@@ -515,20 +516,29 @@ def _positive_and_accepted(
             f"{decided.dtype}."
         )
         raise ValueError(msg)
-    classes = _two_classes(np.union1d(found, decided), pos_label)
-    positive = classes[1] if pos_label is None else pos_label
+    labels = np.union1d(found, decided)
+    positive = pos_label
+    # A label alone needs no other where it is known whether it is the positive one.
+    if pos_label is None or len(labels) > 1:
+        classes = _two_classes(labels, pos_label)
+        positive = classes[1] if pos_label is None else pos_label
     return truth == positive, (decided == positive).astype(float)
 
 
 def _two_classes(labels: NDArray[Any], pos_label: Any) -> NDArray[Any]:
     """Return the two classes in order, from the labels that occur and the positive one."""
     if pos_label is not None:
+        if len(labels) == 2 and pos_label not in labels.tolist():
+            msg = f"pos_label must be one of the labels {labels.tolist()}, got {pos_label!r}."
+            raise ValueError(msg)
         labels = np.union1d(labels, [pos_label])
     if len(labels) == 1 and labels.dtype.kind in "biuf" and labels[0] in (-1, 0, 1):
         labels = np.array([-1, 1]) if labels[0] == -1 else np.array([0, 1])
     if len(labels) != 2:
         msg = f"Labels must be of two kinds, got {len(labels)}: {labels[:10].tolist()}. " + (
-            "Say which is positive with pos_label." if len(labels) == 1 else ""
+            "Say which is positive with pos_label."
+            if len(labels) == 1 and pos_label is None
+            else ""
         )
         raise ValueError(msg.rstrip())
     return labels

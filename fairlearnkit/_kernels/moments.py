@@ -23,6 +23,9 @@ Int = NDArray[np.intp]
 Bool = NDArray[np.bool_]
 Label = NDArray[np.integer] | Bool
 
+# What rounding may leave of a rate of 0: it is a sum of a few terms of size 1 at the most.
+_ROUNDING = 1e-14
+
 
 class Moments(NamedTuple):
     """The rates that a constraint compares, and the bound on each event.
@@ -150,10 +153,9 @@ def build_moments(
 
 def group_rates(moments: Moments, sums: Float) -> Float:
     """Return the rate of each row, shape ``(..., n_rows)``, from sums ``(..., n_units, 2)``."""
-    rates: Float = moments.offset + np.einsum(
-        "ky,...ky->...k", moments.slope, sums[..., moments.unit, :]
-    )
-    return rates
+    rates = moments.offset + np.einsum("ky,...ky->...k", moments.slope, sums[..., moments.unit, :])
+    # A rate of 0 is 0 exactly, so that 0/0 is told from 0 over something.
+    return np.where(np.abs(rates) < _ROUNDING, 0.0, rates)
 
 
 def overall_rates(moments: Moments, rates: Float) -> Float:
