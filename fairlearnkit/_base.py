@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from numbers import Integral
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -53,8 +54,8 @@ class TrainingData(NamedTuple):
         Labels as given.
     positive : ndarray of shape (n_samples,)
         Whether the label is the positive one.
-    group : ndarray of shape (n_samples,)
-        Index into ``groups_``; -1 for a row of weight zero.
+    unit : ndarray of shape (n_samples,)
+        Group and stratum of each row as one integer; -1 for a row of weight zero.
     sample_weight : ndarray of shape (n_samples,) or None
         Weights >= 0.
     """
@@ -63,7 +64,7 @@ class TrainingData(NamedTuple):
     learner_X: Any
     y: NDArray[Any]
     positive: NDArray[np.bool_]
-    group: Int
+    unit: Int
     sample_weight: Float | None
 
 
@@ -189,18 +190,24 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
     _parameter_constraints: dict = {
         "estimator": [HasMethods(["fit"])],
         "constraint": [Criterion],
-        "sensitive_columns": [None, str, int, list, tuple, np.ndarray, callable],
+        "sensitive_columns": [None, str, Integral, list, tuple, np.ndarray, callable],
+        "control_columns": [None, str, Integral, list, tuple, np.ndarray, callable],
         "drop_sensitive": ["boolean"],
         "missing": [StrOptions({"error", "group"})],
         "randomized": ["boolean"],
         "costs": [None, dict],
         "random_state": ["random_state"],
-        "n_jobs": [None, int],
+        "n_jobs": [None, Integral],
         "verbose": ["verbose"],
     }
 
     def _check_fit(
-        self, X: Any, y: Any, sensitive_features: Any, sample_weight: Any
+        self,
+        X: Any,
+        y: Any,
+        sensitive_features: Any,
+        control_features: Any,
+        sample_weight: Any,
     ) -> TrainingData:
         """Check parameters and input, and store what describes them."""
         self._validate_params()
@@ -227,7 +234,7 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
             raise ValueError(msg)
         self._positive_class = self._check_pos_label()
         self._check_drop_sensitive()
-        group = self._encode_training_groups(X, sensitive_features, weight)
+        unit = self._encode_training_units(X, sensitive_features, control_features, weight)
         seed = self.random_state
         self._hash_key = 0 if seed is None else _hash_key(seed)
         return TrainingData(
@@ -235,7 +242,7 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
             learner_X=self._learner_view(X),
             y=y,
             positive=encoded == self._positive_class,
-            group=group,
+            unit=unit,
             sample_weight=weight,
         )
 
@@ -284,61 +291,120 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
         """Return what the wrapped estimator sees of X."""
         return checks.drop_columns(X, self.sensitive_columns) if self.drop_sensitive else X
 
-    def _raw_groups(self, X: Any, sensitive_features: Any) -> tuple[Int, list, str]:
+    def _sensitive_labels(self, X: Any, sensitive_features: Any) -> tuple[Int, list, str]:
         """Return codes and labels of the groups of X, and where they came from."""
-        if sensitive_features is not None:
-            what, values = "sensitive_features", sensitive_features
-        elif self.sensitive_columns is not None:
-            what = "sensitive_columns"
-            values = checks.select_columns(X, self.sensitive_columns)
-        else:
+        if sensitive_features is None and self.sensitive_columns is None:
             msg = (
                 f"{type(self).__name__} needs to know each row's group, got neither "
                 f"sensitive_features nor sensitive_columns. {checks.HOW_TO_GIVE_GROUPS}"
             )
             raise ValueError(msg)
+        return self._labels_from(X, sensitive_features, "sensitive")
+
+    def _control_labels(self, X: Any, control_features: Any) -> tuple[Int, list, str]:
+        """Return codes and labels of the strata of X, and where they came from; one if none."""
+        if control_features is None and self.control_columns is None:
+            return np.zeros(_num_samples(X), dtype=np.intp), [None], ""
+        return self._labels_from(X, control_features, "control")
+
+    def _labels_from(self, X: Any, features: Any, kind: str) -> tuple[Int, list, str]:
+        what = f"{kind}_features"
+        if features is None:
+            what = f"{kind}_columns"
+            features = checks.select_columns(X, getattr(self, what), what)
         codes, labels = checks.encode_groups(
-            values, _num_samples(X), missing=self.missing, what=what
+            features, _num_samples(X), missing=self.missing, what=what
         )
         return codes, labels, what
 
-    def _encode_training_groups(
-        self, X: Any, sensitive_features: Any, weight: Float | None
+    def _encode_training_units(
+        self, X: Any, sensitive_features: Any, control_features: Any, weight: Float | None
     ) -> Int:
-        """Store the groups that have weight, and return each row's; -1 without weight."""
-        codes, labels, _ = self._raw_groups(X, sensitive_features)
-        if weight is not None:
-            present = np.bincount(codes, weight, minlength=len(labels)) > 0
-            absent = [checks.group_name(labels[i]) for i in np.flatnonzero(~present)]
-            if absent:
-                warnings.warn(
-                    f"All rows of group {'; '.join(absent)} have sample_weight 0: left out, as if "
-                    "the rows were not there.",
-                    DegenerateGroupWarning,
-                    stacklevel=4,
-                )
-            rank = np.cumsum(present) - 1
-            codes = np.where(weight > 0, rank[codes], -1)
-            labels = [labels[i] for i in np.flatnonzero(present)]
-        self._group_labels = labels
-        self.groups_ = checks.label_array(labels)
-        return codes
+        """Store the groups and strata that have weight, and return each row's unit.
 
-    def _encode_groups(self, X: Any, sensitive_features: Any) -> Int:
-        """Return each row's index in ``groups_``; a group that was not seen in fit is an error."""
-        codes, labels, what = self._raw_groups(X, sensitive_features)
-        return checks.match_groups(codes, labels, self._group_labels, what)
+        The unit of group g in stratum s is ``s * n_groups + g``; -1 without weight.
+        """
+        group, labels, _ = self._sensitive_labels(X, sensitive_features)
+        group, self._group_labels = _with_weight(group, labels, weight, "group")
+        stratum, labels, source = self._control_labels(X, control_features)
+        stratum, self._stratum_labels = _with_weight(stratum, labels, weight, "stratum")
+        self.groups_ = checks.label_array(self._group_labels)
+        self._is_stratified = bool(source)
+        if self._is_stratified:
+            self.strata_ = checks.label_array(self._stratum_labels)
+        elif hasattr(self, "strata_"):
+            del self.strata_
+        return np.where(group < 0, -1, stratum * len(self._group_labels) + group)
+
+    def _encode_units(self, X: Any, sensitive_features: Any, control_features: Any) -> Int:
+        """Return each row's unit; a group or stratum that was not seen in fit is an error."""
+        if control_features is not None and not self._is_stratified:
+            msg = (
+                "control_features must not be given at prediction, since fit had none. Leave them "
+                "out, or fit with them."
+            )
+            raise ValueError(msg)
+        codes, labels, what = self._sensitive_labels(X, sensitive_features)
+        group = checks.match_groups(codes, labels, self._group_labels, what)
+        if not self._is_stratified:
+            return group
+        if control_features is None and self.control_columns is None:
+            msg = (
+                f"{type(self).__name__} was fitted with control_features and needs each row's "
+                "stratum. Pass control_features= to this method too."
+            )
+            raise ValueError(msg)
+        codes, labels, what = self._control_labels(X, control_features)
+        stratum = checks.match_groups(codes, labels, self._stratum_labels, what)
+        unit = stratum * len(self._group_labels) + group
+        unseen = np.setdiff1d(unit, np.flatnonzero(self._cell_count.sum(axis=1)))
+        if len(unseen):
+            msg = (
+                "Rows must belong to a group and stratum that occurred together in fit, got "
+                f"{'; '.join(self._unit_name(u) for u in unseen[:5])}. Fit again with such rows."
+            )
+            raise ValueError(msg)
+        return unit
+
+    @property
+    def _n_units(self) -> int:
+        return len(self._group_labels) * len(self._stratum_labels)
+
+    def _unit_labels(self) -> list[Any]:
+        """Return the label of each unit: its group, with the stratum where there are strata."""
+        if not self._is_stratified:
+            return self._group_labels
+        return [
+            (group, stratum) for stratum in self._stratum_labels for group in self._group_labels
+        ]
+
+    def _unit_name(self, unit: int) -> str:
+        stratum, group = divmod(int(unit), len(self._group_labels))
+        name = f"group {checks.group_name(self._group_labels[group])}"
+        if self._is_stratified:
+            name += f" in stratum {checks.group_name(self._stratum_labels[stratum])}"
+        return name
+
+    def _moments(self) -> Moments:
+        """Return the moments of the present constraint on the training rows."""
+        return self.constraint._moments_of_mass(self._mass, len(self._stratum_labels))
+
+    def _by_group(self, moments: Moments, of_row: Float) -> Float:
+        """Return values of the moments' rows by event and group, 0 where there is no row."""
+        table = np.zeros((moments.n_events, len(self._group_labels)))
+        table[moments.event, moments.unit % len(self._group_labels)] = of_row
+        return table
 
     def _warn_degenerate(self, count: Int) -> None:
         """Warn of cells of the constraint with no row or very few.
 
         Parameters
         ----------
-        count : ndarray of shape (n_groups, 2)
-            Rows of positive weight per group and label (negative, positive).
+        count : ndarray of shape (n_units, 2)
+            Rows of positive weight per unit and label (negative, positive).
         """
         # Called by `fit` and `at` themselves: level 3 is the line that called those.
-        if len(count) < 2:
+        if len(self._group_labels) < 2:
             warnings.warn(
                 f"There is one group only ({checks.group_name(self._group_labels[0])}): nothing "
                 "is compared, and the constraint is met by any classifier.",
@@ -355,7 +421,7 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
                     kind = {(True, True): "rows", (True, False): "negative rows"}.get(
                         tuple(rate._condition()), "positive rows"
                     )
-                    cell = f"group {checks.group_name(self._group_labels[g])}, {kind}"
+                    cell = f"{self._unit_name(int(g))}, {kind}"
                     (small if of_rate[g] else empty)[cell] = int(of_rate[g])
         if empty:
             warnings.warn(
@@ -492,7 +558,7 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
         raise NotImplementedError
 
     def _compute_frontier(self) -> CostFrontier:
-        moments = self.constraint._moments_of_mass(self._mass)
+        moments = self._moments()
         is_single = len(list(self.constraint.parities())) == 1
         direction = np.where(moments.is_ratio, 0.0, 1.0 if is_single else moments.bound)
         if not direction.any():
@@ -521,7 +587,7 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
         return cost
 
     def _disparity(self, sums: Float) -> float | Float:
-        moments = self.constraint._moments_of_mass(self._mass)
+        moments = self._moments()
         found = self.constraint._disparities(moments, group_rates(moments, sums))
         return float(found[0]) if len(found) == 1 else found
 
@@ -564,6 +630,24 @@ def _hash_key(random_state: Any) -> int:
     if isinstance(random_state, (int, np.integer)):
         return int(random_state)
     return int(check_random_state(random_state).randint(2**31))
+
+
+def _with_weight(codes: Int, labels: list, weight: Float | None, kind: str) -> tuple[Int, list]:
+    """Return codes and labels of what has weight; -1 for rows without."""
+    if weight is None:
+        return codes, labels
+    present = np.bincount(codes, weight, minlength=len(labels)) > 0
+    absent = [checks.group_name(labels[i]) for i in np.flatnonzero(~present)]
+    if absent:
+        # Called from `fit` through two checks: level 5 is the line that called `fit`.
+        warnings.warn(
+            f"All rows of {kind} {'; '.join(absent)} have sample_weight 0: left out, as if the "
+            "rows were not there.",
+            DegenerateGroupWarning,
+            stacklevel=5,
+        )
+    rank = np.cumsum(present) - 1
+    return np.where(weight > 0, rank[codes], -1), [labels[i] for i in np.flatnonzero(present)]
 
 
 def _listed(cells: dict[str, int], most: int = 10) -> str:

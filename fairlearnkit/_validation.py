@@ -174,12 +174,13 @@ def match_groups(codes: Int, labels: list, known: list, what: str) -> Int:
     place = {label: i for i, label in enumerate(known)}
     unseen = [label for label in labels if label not in place]
     if unseen:
-        names = ", ".join(group_name(label) for label in unseen[:5])
-        more = f" and {len(unseen) - 5} more" if len(unseen) > 5 else ""
-        some = ", ".join(group_name(label) for label in known[:10])
+        # Semicolons, since the name of an intersection has commas.
+        names = "; ".join(group_name(label) for label in unseen[:5])
+        more = f"; and {len(unseen) - 5} more" if len(unseen) > 5 else ""
+        some = "; ".join(group_name(label) for label in known[:10])
         msg = (
-            f"{what} must hold groups seen in fit, got {names}{more}; seen were {some}"
-            f"{', ...' if len(known) > 10 else ''}. Fit again with rows of every group."
+            f"{what} must hold groups seen in fit, got {names}{more}. Seen were {some}"
+            f"{'; ...' if len(known) > 10 else ''}. Fit again with rows of every group."
         )
         raise ValueError(msg)
     return np.array([place[label] for label in labels], dtype=np.intp)[codes]
@@ -281,11 +282,11 @@ def _sort_key(label: Any) -> tuple:
     return (1,) if label is None else (0, label)
 
 
-def select_columns(X: Any, columns: Columns) -> Any:
+def select_columns(X: Any, columns: Columns, what: str) -> Any:
     """Return the columns of X that give the groups, or what the callable returns."""
     if callable(columns):
         return columns(X)
-    positions = column_positions(X, columns)
+    positions = column_positions(X, columns, what)
     if _is_frame(X):
         return nw.from_native(X, eager_only=True)[:, positions].to_native()
     if _is_sparse(X):
@@ -295,7 +296,9 @@ def select_columns(X: Any, columns: Columns) -> Any:
 
 def drop_columns(X: Any, columns: Columns) -> Any:
     """Return X without columns given by name or position."""
-    kept = np.setdiff1d(np.arange(X.shape[1]), column_positions(X, columns)).tolist()
+    kept = np.setdiff1d(
+        np.arange(X.shape[1]), column_positions(X, columns, "sensitive_columns")
+    ).tolist()
     if not kept:
         msg = (
             f"drop_sensitive=True leaves no column: X has {X.shape[1]} and sensitive_columns="
@@ -307,7 +310,7 @@ def drop_columns(X: Any, columns: Columns) -> Any:
     return X[:, kept]
 
 
-def column_positions(X: Any, columns: Columns) -> list[int]:
+def column_positions(X: Any, columns: Columns, what: str) -> list[int]:
     """Return the positions of columns given by name or position.
 
     Raises
@@ -317,7 +320,7 @@ def column_positions(X: Any, columns: Columns) -> list[int]:
     """
     wanted = [columns] if isinstance(columns, (str, Integral)) else list(columns)  # type: ignore[arg-type]
     if not wanted:
-        msg = f"sensitive_columns must name at least one column, got {columns!r}."
+        msg = f"{what} must name at least one column, got {columns!r}."
         raise ValueError(msg)
     names = list(nw.from_native(X, eager_only=True).columns) if _is_frame(X) else None
     positions = []
@@ -325,22 +328,22 @@ def column_positions(X: Any, columns: Columns) -> list[int]:
         if isinstance(column, str):
             if names is None:
                 msg = (
-                    f"sensitive_columns has the name {column!r} but X has no column names (it is "
+                    f"{what} has the name {column!r} but X has no column names (it is "
                     f"{type(X).__name__}). Give positions, or pass a data frame."
                 )
                 raise ValueError(msg)
             if column not in names:
-                msg = f"sensitive_columns names {column!r}, which X does not have; it has {names}."
+                msg = f"{what} names {column!r}, which X does not have; it has {names}."
                 raise ValueError(msg)
             positions.append(names.index(column))
         elif isinstance(column, Integral) and not isinstance(column, bool):
             if not -X.shape[1] <= column < X.shape[1]:
-                msg = f"sensitive_columns has position {column}, but X has {X.shape[1]} columns."
+                msg = f"{what} has position {column}, but X has {X.shape[1]} columns."
                 raise ValueError(msg)
             positions.append(int(column) % X.shape[1])
         else:
             msg = (
-                "sensitive_columns must be column names, positions or a callable, got "
+                f"{what} must be column names, positions or a callable, got "
                 f"{column!r} of type {type(column).__name__}."
             )
             raise ValueError(msg)

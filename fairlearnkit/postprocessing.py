@@ -114,7 +114,7 @@ class _Training(NamedTuple):
     X: Any
     score: Float
     positive: NDArray[np.bool_]
-    group: Int
+    unit: Int
     sample_weight: Float | None
 
 
@@ -142,6 +142,9 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
     sensitive_columns : str, int, sequence of these or callable, default=None
         Columns of X that give the groups, by name or position, or a callable ``X -> groups``.
         Several columns make intersectional groups. Not used where `sensitive_features` is passed.
+    control_columns : str, int, sequence of these or callable, default=None
+        Columns of X that give strata, like `sensitive_columns`: groups are compared within each
+        stratum only (conditional parity). Not used where `control_features` is passed.
     drop_sensitive : bool, default=False
         Whether to hide `sensitive_columns` (names or positions) from the estimator.
     missing : {"error", "group"}, default="error"
@@ -168,8 +171,11 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
         Groups seen in `fit`: labels, or tuples of labels where several columns were given.
     estimator_ : classifier
         The estimator fitted on all rows, or the given one when prefit.
+    strata_ : ndarray of shape (n_strata,)
+        Strata seen in `fit`; only where there are any.
     thresholds_ : GroupThresholds
-        Thresholds and their probabilities by group; prints as a table.
+        Thresholds and their probabilities by group, or by ``(group, stratum)`` where there are
+        strata; prints as a table.
     disparity_ : float or ndarray of shape (n_criteria,)
         Expected disparity on the scores that thresholds were computed from: the largest
         difference, or the smallest ratio, as the constraint bounds it. One number per criterion
@@ -276,6 +282,7 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
         cv: Any = 5,
         response_method: str = "auto",
         sensitive_columns: checks.Columns | None = None,
+        control_columns: checks.Columns | None = None,
         drop_sensitive: bool = False,
         missing: str = "error",
         randomized: bool = True,
@@ -290,6 +297,7 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
         self.cv = cv
         self.response_method = response_method
         self.sensitive_columns = sensitive_columns
+        self.control_columns = control_columns
         self.drop_sensitive = drop_sensitive
         self.missing = missing
         self.randomized = randomized
@@ -305,6 +313,7 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
         y: ArrayLike,
         *,
         sensitive_features: Any = None,
+        control_features: Any = None,
         sample_weight: ArrayLike | None = None,
     ) -> Self:
         """Fit the estimator and compute the thresholds.
@@ -318,6 +327,8 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
         sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns), \
                 default=None
             Groups of the rows. Needed where `sensitive_columns` is None.
+        control_features : array-like of shape (n_samples,) or (n_samples, n_columns), default=None
+            Strata of the rows, within which groups are compared.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows, >= 0, for the estimator (where it takes them), the cost and the
             rates.
@@ -327,13 +338,12 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
         self : GroupThresholdClassifier
             The fitted estimator.
         """
-        data = self._check_fit(X, y, sensitive_features, sample_weight)
+        data = self._check_fit(X, y, sensitive_features, control_features, sample_weight)
 
         score = self._held_out_scores(data)
         self._training = _rows_with_weight(data, score)
-        positive, group = self._training.positive, self._training.group
-        n_groups = len(self.groups_)
-        self._cell_count = cell_mass(positive, group, None, n_groups).astype(np.intp)
+        positive, unit = self._training.positive, self._training.unit
+        self._cell_count = cell_mass(positive, unit, None, self._n_units).astype(np.intp)
         self._warn_degenerate(self._cell_count)
         self._vertices = self._points(hull_only=True)
         self._mass = self._vertices.mass
@@ -341,7 +351,9 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
         self._turn()
         return self
 
-    def decision_probability(self, X: Any, *, sensitive_features: Any = None) -> Float:
+    def decision_probability(
+        self, X: Any, *, sensitive_features: Any = None, control_features: Any = None
+    ) -> Float:
         """Return the probability of each decision.
 
         Parameters
@@ -351,6 +363,8 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
         sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns), \
                 default=None
             Groups of the rows. Needed where `sensitive_columns` is None.
+        control_features : array-like of shape (n_samples,) or (n_samples, n_columns), default=None
+            Strata of the rows. Needed where `fit` was given them.
 
         Returns
         -------
@@ -359,9 +373,13 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
             P(y | x): for that, see ``estimator_``.
         """
         X = self._check_predict(X)
-        return self._both_classes(self._accept_probability(X, sensitive_features))
+        return self._both_classes(
+            self._accept_probability(X, sensitive_features, control_features)
+        )
 
-    def predict(self, X: Any, *, sensitive_features: Any = None) -> NDArray[Any]:
+    def predict(
+        self, X: Any, *, sensitive_features: Any = None, control_features: Any = None
+    ) -> NDArray[Any]:
         """Return a decision for each row, the same one whatever rows come along.
 
         Parameters
@@ -371,6 +389,8 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
         sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns), \
                 default=None
             Groups of the rows. Needed where `sensitive_columns` is None.
+        control_features : array-like of shape (n_samples,) or (n_samples, n_columns), default=None
+            Strata of the rows. Needed where `fit` was given them.
 
         Returns
         -------
@@ -379,7 +399,7 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
         """
         X = self._check_predict(X)
         return self._labels_of(
-            self._is_accepted(X, self._accept_probability(X, sensitive_features))
+            self._is_accepted(X, self._accept_probability(X, sensitive_features, control_features))
         )
 
     def score(
@@ -388,6 +408,7 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
         y: ArrayLike,
         *,
         sensitive_features: Any = None,
+        control_features: Any = None,
         sample_weight: ArrayLike | None = None,
     ) -> float:
         """Return the accuracy of `predict`.
@@ -401,6 +422,8 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
         sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns), \
                 default=None
             Groups of the rows; needed where the rule needs them and `sensitive_columns` is None.
+        control_features : array-like of shape (n_samples,) or (n_samples, n_columns), default=None
+            Strata of the rows. Needed where `fit` was given them.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
 
@@ -409,7 +432,9 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
         float
             Share of correct decisions, in [0, 1].
         """
-        decisions = self.predict(X, sensitive_features=sensitive_features)
+        decisions = self.predict(
+            X, sensitive_features=sensitive_features, control_features=control_features
+        )
         return float(accuracy_score(y, decisions, sample_weight=sample_weight))
 
     @property
@@ -419,10 +444,10 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
         Computed when asked from the training rows, which are not kept in pickles.
         """
         check_is_fitted(self)
-        X, score, positive, group, weight = self._training_rows("realized_disparity_")
-        probability = accept_probability(score, group, *self._rule)
+        X, score, positive, unit, weight = self._training_rows("realized_disparity_")
+        probability = accept_probability(score, unit, *self._rule)
         accepted = self._is_accepted(X, probability).astype(float)
-        sums = cell_sums(accepted, positive, group, weight, len(self.groups_))
+        sums = cell_sums(accepted, positive, unit, weight, self._n_units)
         return self._disparity(sums)
 
     def _is_prefit(self) -> bool:
@@ -456,9 +481,9 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
         self.estimator_ = fit_learner(self.estimator, data.learner_X, data.y, data.sample_weight)
         return score
 
-    def _accept_probability(self, X: Any, sensitive_features: Any) -> Float:
-        group = self._encode_groups(X, sensitive_features)
-        return accept_probability(self._scores(self._learner_view(X)), group, *self._rule)
+    def _accept_probability(self, X: Any, sensitive_features: Any, control_features: Any) -> Float:
+        unit = self._encode_units(X, sensitive_features, control_features)
+        return accept_probability(self._scores(self._learner_view(X)), unit, *self._rule)
 
     def _scores(self, learner_X: Any) -> Float:
         return learner_score(
@@ -477,13 +502,11 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
             raise NotFittedError(msg) from error
 
     def _points(self, *, hull_only: bool) -> OperatingPoints:
-        _, score, positive, group, weight = self._training_rows("A plain threshold per group")
-        return operating_points(
-            score, positive, group, weight, len(self.groups_), hull_only=hull_only
-        )
+        _, score, positive, unit, weight = self._training_rows("A plain threshold per group")
+        return operating_points(score, positive, unit, weight, self._n_units, hull_only=hull_only)
 
     def _turn(self) -> None:
-        moments = self.constraint._moments_of_mass(self._mass)
+        moments = self._moments()
         fp_cost, fn_cost = self._costs
         optimum = solve_thresholds(self._vertices, moments, fp_cost, fn_cost)
         points, probability, cost = self._vertices, optimum.probability, optimum.cost
@@ -497,12 +520,11 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
             probability[plain.point] = 1.0
             cost, self.is_proven_ = plain.cost, plain.is_proven
 
-        self.thresholds_, self._rule = _rules(points, probability, self._group_labels)
+        self.thresholds_, self._rule = _rules(points, probability, self._unit_labels())
         self.cost_, self.lower_bound_ = cost, optimum.cost
         self.gap_ = max(cost - optimum.cost, 0.0)
         self.disparity_ = self._disparity(expected_sums(points, probability))
-        self.multipliers_ = np.zeros((moments.n_events, len(self.groups_)))
-        self.multipliers_[moments.event, moments.unit] = optimum.rate_price
+        self.multipliers_ = self._by_group(moments, optimum.rate_price)
         self.randomized_share_ = _randomized_share(points, probability)
 
     def _cost_and_slope(self, moments: Moments) -> tuple[float, Float]:
@@ -540,13 +562,13 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
 def _rows_with_weight(data: TrainingData, score: Float) -> _Training:
     weight = data.sample_weight
     if weight is None or weight.all():
-        return _Training(data.X, score, data.positive, data.group, weight)
+        return _Training(data.X, score, data.positive, data.unit, weight)
     rows = np.flatnonzero(weight)
     return _Training(
         checks.take_rows(data.X, rows),
         score[rows],
         data.positive[rows],
-        data.group[rows],
+        data.unit[rows],
         weight[rows],
     )
 
@@ -569,6 +591,7 @@ def _rules(
             zip(threshold[g, : count[g]].tolist(), share[g, : count[g]].tolist(), strict=True)
         )
         for g, label in enumerate(labels)
+        if points.start[g + 1] - points.start[g] > 1  # others do not occur
     }
     return GroupThresholds(rules), (threshold, share)
 

@@ -52,7 +52,7 @@ class _Training(NamedTuple):
     X: Any
     learner_X: Any
     positive: NDArray[np.bool_]
-    group: Int
+    unit: Int
     sample_weight: Float | None
 
 
@@ -94,6 +94,9 @@ class ReductionClassifier(GroupConstrainedClassifier):
     sensitive_columns : str, int, sequence of these or callable, default=None
         Columns of X that give the groups, by name or position, or a callable ``X -> groups``.
         Several columns make intersectional groups. Not used where `sensitive_features` is passed.
+    control_columns : str, int, sequence of these or callable, default=None
+        Columns of X that give strata, like `sensitive_columns`: groups are compared within each
+        stratum only (conditional parity). Not used where `control_features` is passed.
     drop_sensitive : bool, default=False
         Whether to hide `sensitive_columns` (names or positions) from the estimator.
     missing : {"error", "group"}, default="error"
@@ -116,6 +119,8 @@ class ReductionClassifier(GroupConstrainedClassifier):
         Class labels.
     groups_ : ndarray of shape (n_groups,)
         Groups seen in `fit`: labels, or tuples of labels where several columns were given.
+    strata_ : ndarray of shape (n_strata,)
+        Strata seen in `fit`; only where there are any.
     estimators_ : list
         Models with positive weight: fitted clones of the estimator, or True or False for the
         constant decisions.
@@ -214,6 +219,7 @@ class ReductionClassifier(GroupConstrainedClassifier):
         max_fits: int = 100,
         tol: float = 1e-3,
         sensitive_columns: checks.Columns | None = None,
+        control_columns: checks.Columns | None = None,
         drop_sensitive: bool = False,
         missing: str = "error",
         randomized: bool = True,
@@ -227,6 +233,7 @@ class ReductionClassifier(GroupConstrainedClassifier):
         self.max_fits = max_fits
         self.tol = tol
         self.sensitive_columns = sensitive_columns
+        self.control_columns = control_columns
         self.drop_sensitive = drop_sensitive
         self.missing = missing
         self.randomized = randomized
@@ -241,6 +248,7 @@ class ReductionClassifier(GroupConstrainedClassifier):
         y: ArrayLike,
         *,
         sensitive_features: Any = None,
+        control_features: Any = None,
         sample_weight: ArrayLike | None = None,
     ) -> Self:
         """Fit models until the mixture at the constraint's bound is certified.
@@ -254,6 +262,8 @@ class ReductionClassifier(GroupConstrainedClassifier):
         sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns), \
                 default=None
             Groups of the rows. Needed where `sensitive_columns` is None.
+        control_features : array-like of shape (n_samples,) or (n_samples, n_columns), default=None
+            Strata of the rows, within which groups are compared.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows, >= 0, for the cost and the rates.
 
@@ -262,7 +272,7 @@ class ReductionClassifier(GroupConstrainedClassifier):
         self : ReductionClassifier
             The fitted estimator.
         """
-        data = self._check_fit(X, y, sensitive_features, sample_weight)
+        data = self._check_fit(X, y, sensitive_features, control_features, sample_weight)
         if weight_keyword(self.estimator) is None:
             msg = (
                 "The estimator's fit must take sample_weight, by which constraints are taught to "
@@ -273,12 +283,11 @@ class ReductionClassifier(GroupConstrainedClassifier):
 
         training = _rows_with_weight(data)
         self._training = training
-        n_groups = len(self.groups_)
-        positive, group, weight = training.positive, training.group, training.sample_weight
-        self._mass = cell_mass(positive, group, weight, n_groups)
-        self._cell_count = cell_mass(positive, group, None, n_groups).astype(np.intp)
+        positive, unit, weight = training.positive, training.unit, training.sample_weight
+        self._mass = cell_mass(positive, unit, weight, self._n_units)
+        self._cell_count = cell_mass(positive, unit, None, self._n_units).astype(np.intp)
         self._warn_degenerate(self._cell_count)
-        accept_none, accept_all = np.zeros((n_groups, 2)), self._mass
+        accept_none, accept_all = np.zeros_like(self._mass), self._mass
         constants = [self._hypothesis(accept_none), self._hypothesis(accept_all)]
         self._found = _Models(Pool(hypotheses=constants), [False, True])
 
@@ -331,9 +340,9 @@ class ReductionClassifier(GroupConstrainedClassifier):
         Computed when asked from the training rows, which are not kept in pickles.
         """
         check_is_fitted(self)
-        X, learner_X, positive, group, weight = self._training_rows("realized_disparity_")
+        X, learner_X, positive, unit, weight = self._training_rows("realized_disparity_")
         accepted = self._is_accepted(X, self._accept_probability(learner_X)).astype(float)
-        return self._disparity(cell_sums(accepted, positive, group, weight, len(self.groups_)))
+        return self._disparity(cell_sums(accepted, positive, unit, weight, self._n_units))
 
     def _accept_probability(self, learner_X: Any) -> Float:
         probability = np.zeros(checks.n_rows(learner_X))
@@ -362,9 +371,9 @@ class ReductionClassifier(GroupConstrainedClassifier):
         """
         training = self._training_rows("Another fit")
         _, slope = objective(self._mass, *self._costs)
-        price = np.tile(slope, (len(self.groups_), 1))
+        price = np.tile(slope, (self._n_units, 1))
         np.add.at(price, moments.unit, rate_price[:, None] * moments.slope)
-        of_row = price[training.group, training.positive.astype(np.intp)]
+        of_row = price[training.unit, training.positive.astype(np.intp)]
         weight = np.abs(of_row)
         if training.sample_weight is not None:
             weight *= training.sample_weight
@@ -383,14 +392,14 @@ class ReductionClassifier(GroupConstrainedClassifier):
             cell_sums(
                 accepts,
                 training.positive,
-                training.group,
+                training.unit,
                 training.sample_weight,
-                len(self.groups_),
+                self._n_units,
             )
         )
 
     def _turn(self) -> None:
-        moments = self.constraint._moments_of_mass(self._mass)
+        moments = self._moments()
         pool, models = self._found
         if getattr(self, "_training", None) is None:
             self._check_pool(moments)
@@ -424,8 +433,7 @@ class ReductionClassifier(GroupConstrainedClassifier):
         self.cost_ = float(pool.costs()[: len(weight)] @ weight)
         self.gap_ = max(self.cost_ - self.lower_bound_, 0.0)
         self.disparity_ = self._disparity(np.tensordot(weight, sums[: len(weight)], 1))
-        self.multipliers_ = np.zeros((moments.n_events, len(self.groups_)))
-        self.multipliers_[moments.event, moments.unit] = optimum.rate_price
+        self.multipliers_ = self._by_group(moments, optimum.rate_price)
 
     def _check_pool(self, moments: Moments) -> None:
         """Raise where the pool alone does not settle the cost at these bounds to `tol`."""
@@ -487,7 +495,7 @@ class ReductionClassifier(GroupConstrainedClassifier):
 def _rows_with_weight(data: TrainingData) -> _Training:
     weight = data.sample_weight
     if weight is None or weight.all():
-        return _Training(data.X, data.learner_X, data.positive, data.group, weight)
+        return _Training(data.X, data.learner_X, data.positive, data.unit, weight)
     rows = np.flatnonzero(weight)
     X, learner_X = checks.take_rows(data.X, rows), checks.take_rows(data.learner_X, rows)
-    return _Training(X, learner_X, data.positive[rows], data.group[rows], weight[rows])
+    return _Training(X, learner_X, data.positive[rows], data.unit[rows], weight[rows])

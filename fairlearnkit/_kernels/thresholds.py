@@ -102,7 +102,7 @@ def operating_points(
     positive : ndarray of shape (n_samples,)
         Whether the label is the positive one.
     group : ndarray of shape (n_samples,)
-        Group of each sample, in ``0..n_groups - 1``; every group has a sample.
+        Group of each sample, in ``0..n_groups - 1``; a group without samples has one point.
     sample_weight : ndarray of shape (n_samples,) or None
         Positive weights.
     n_groups : int
@@ -138,6 +138,8 @@ def _group_points(
     score: Float, positive: NDArray[np.bool_], weight: Float | None, *, hull_only: bool
 ) -> tuple[Float, Float]:
     """Return thresholds of one group and their cell sums; tied scores give one threshold."""
+    if not len(score):  # a group that does not occur in this stratum
+        return np.array([np.inf]), np.zeros((1, 2))
     order = np.argsort(score)[::-1]
     score, positive = score[order], positive[order]
     # Point i accepts the first end[i] rows.

@@ -1,0 +1,186 @@
+"""What several test modules share: small random instances, and rates by direct counting."""
+
+from functools import partial
+from itertools import permutations
+from typing import NamedTuple
+
+import numpy as np
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+from fairlearnkit import (
+    AllOf,
+    DemographicParity,
+    EqualizedOdds,
+    EqualOpportunity,
+    ErrorRateParity,
+    FalseNegativeRateParity,
+    FalsePositiveRateParity,
+    TrueNegativeRateParity,
+)
+from fairlearnkit._kernels.thresholds import accept_probability, operating_points, solve_thresholds
+
+CRITERIA = [
+    DemographicParity,
+    EqualizedOdds,
+    EqualOpportunity,
+    FalsePositiveRateParity,
+    TrueNegativeRateParity,
+    FalseNegativeRateParity,
+    ErrorRateParity,
+]
+
+# The same examples in every run, however slow the machine.
+reproducible = partial(
+    settings, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+
+# Each rate: what is averaged, and over which rows, given labels and decisions in [0, 1].
+_AVERAGED = {
+    "selection_rate": lambda y, d: (d, y >= 0),
+    "true_positive_rate": lambda y, d: (d, y == 1),
+    "false_positive_rate": lambda y, d: (d, y == 0),
+    "true_negative_rate": lambda y, d: (1 - d, y == 0),
+    "false_negative_rate": lambda y, d: (1 - d, y == 1),
+    "error_rate": lambda y, d: (np.abs(y - d), y >= 0),
+}
+
+
+def counted(name, y, decision, weight):
+    """Return the numerator and the denominator of a rate, as sums over rows."""
+    value, rows = _AVERAGED[name](y, decision)
+    return (weight * value)[rows].sum(), weight[rows].sum()
+
+
+def counted_rate(name, y, decision, weight):
+    """Return a rate; NaN where none of its rows has weight."""
+    above, below = counted(name, y, decision, weight)
+    return above / below if below else np.nan
+
+
+def counted_rates(name, y, decision, weight, group, n_groups):
+    """Return a rate by group, shape (n_groups,)."""
+    rows = [group == g for g in range(n_groups)]
+    return np.array([counted_rate(name, y[r], decision[r], weight[r]) for r in rows])
+
+
+def compared(rates, overall, parity):
+    """Return the ordered pairs of rates that a criterion compares, one by one."""
+    if parity.reference == "between":
+        return list(permutations(rates, 2))
+    return [pair for rate in rates for pair in ((rate, overall), (overall, rate))]
+
+
+def disparity_of(rates, overall, parity):
+    """Return how unequal rates by group are, as the parity's bound has it; NaN below two."""
+    rates = rates[~np.isnan(rates)]
+    if len(rates) < 2:
+        return np.nan
+    pairs = compared(rates, overall, parity)
+    if parity.min_ratio is None:
+        return max(one - other for one, other in pairs)
+    return min(one / other if other else 1.0 for one, other in pairs if other or not one)
+
+
+class Instance(NamedTuple):
+    """Scored rows of several groups, and the costs of errors."""
+
+    score: np.ndarray
+    y: np.ndarray
+    group: np.ndarray
+    weight: np.ndarray
+    fp_cost: float = 1.0
+    fn_cost: float = 1.0
+
+    @property
+    def n_groups(self):
+        return int(self.group.max()) + 1
+
+    def points(self, *, hull_only=True):
+        """Return the operating points of every group."""
+        return operating_points(
+            self.score, self.y == 1, self.group, self.weight, self.n_groups, hull_only=hull_only
+        )
+
+    def moments(self, criterion, strata=None):
+        """Return the moments of a criterion."""
+        return criterion.moments(self.y, self.group, self.weight, strata)
+
+    def solve(self, criterion, points=None):
+        """Return the best randomised thresholds."""
+        points = self.points() if points is None else points
+        return solve_thresholds(points, self.moments(criterion), self.fp_cost, self.fn_cost)
+
+    def decision(self, points, probability):
+        """Return each row's probability of being accepted by mixtures of thresholds."""
+        shape = (self.n_groups, np.diff(points.start).max())
+        threshold, share = np.full(shape, -np.inf), np.zeros(shape)
+        place = np.arange(len(points.group)) - points.start[points.group]
+        threshold[points.group, place] = points.threshold
+        share[points.group, place] = probability
+        return accept_probability(self.score, self.group, threshold, share)
+
+    def counted_cost(self, decision):
+        """Return the mean cost of decisions."""
+        wrong = np.where(
+            self.y == 1, self.fn_cost * (1 - decision), self.fp_cost * np.asarray(decision)
+        )
+        return np.average(wrong, weights=self.weight)
+
+
+def random_instance(seed, n_rows=200, n_groups=2, fp_cost=1.0, fn_cost=1.0):
+    """Return rows with continuous scores and weights; groups differ in base rate and quality."""
+    rng = np.random.default_rng(seed)
+    group = rng.integers(n_groups, size=n_rows)
+    group[:n_groups] = np.arange(n_groups)
+    y = (rng.random(n_rows) < 0.2 + 0.6 * (group + 1) / (n_groups + 1)).astype(int)
+    score = rng.normal(size=n_rows) + y * (2.5 - 1.5 * group / (n_groups - 1))
+    return Instance(score, y, group, rng.uniform(0.5, 2.0, n_rows), fp_cost, fn_cost)
+
+
+WEIGHTS = [0.5, 1.0, 2.0, 3.0]
+COSTS = [(1.0, 1.0), (2.0, 2.0), (1.0, 5.0), (3.0, 1.0), (2.0, 3.0), (0.0, 1.0)]
+DIFFERENCES = [0.0, 0.05, 0.1, 0.25, 0.5, 1.0]
+RATIOS = [0.0, 0.3, 0.6, 0.8, 0.95, 1.0]
+
+
+def tiny_instance(seed, max_rows, max_groups, weights):
+    """Return a few rows with tied scores, weights and unequal costs; no group is empty."""
+    rng = np.random.default_rng(seed)
+    n_groups = rng.integers(2, max_groups + 1)
+    n_rows = rng.integers(max(n_groups, max_rows // 2), max_rows + 1)
+    group = rng.integers(n_groups, size=n_rows)
+    group[:n_groups] = np.arange(n_groups)
+    return Instance(
+        rng.integers(rng.integers(2, 12), size=n_rows) / 4.0,
+        rng.integers(2, size=n_rows),
+        group,
+        rng.choice(rng.permutation(weights)[: rng.integers(1, len(weights) + 1)], n_rows),
+        *COSTS[rng.integers(len(COSTS))],
+    )
+
+
+def instances(max_rows=12, max_groups=3, weights=WEIGHTS):
+    """Draw tiny instances.
+
+    By their seed: drawn row by row they would mostly be too plain for a constraint to matter.
+    """
+    seeds = st.integers(0, 2**32 - 1)
+    return seeds.map(lambda seed: tiny_instance(seed, max_rows, max_groups, weights))
+
+
+def parities(classes=CRITERIA, references=("between", "overall")):
+    """Draw a criterion with one bound."""
+    bounds = [("max_difference", bound) for bound in DIFFERENCES]
+    bounds += [("min_ratio", bound) for bound in RATIOS]
+    return st.builds(
+        lambda cls, bound, reference: cls(**dict([bound]), reference=reference),
+        st.sampled_from(classes),
+        st.sampled_from(bounds),
+        st.sampled_from(references),
+    )
+
+
+def criteria():
+    """Draw a criterion with one bound, or two of them at once."""
+    return parities() | st.builds(AllOf, st.lists(parities(), min_size=2, max_size=2))

@@ -1,0 +1,238 @@
+"""One plain threshold per group: the search against all combinations."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from helpers import (
+    CRITERIA,
+    Instance,
+    compared,
+    counted_rate,
+    counted_rates,
+    criteria,
+    instances,
+    random_instance,
+    reproducible,
+)
+from hypothesis import given
+
+from fairlearnkit import AllOf, DemographicParity, EqualizedOdds, ErrorRateParity
+from fairlearnkit._kernels import plain_thresholds
+from fairlearnkit._kernels.moments import group_rates, violations
+from fairlearnkit._kernels.plain_thresholds import solve_plain_thresholds
+
+
+def plain_optimum(instance, criterion, *, hull_only=False):
+    """Return what the search finds among the operating points."""
+    points = instance.points(hull_only=hull_only)
+    return solve_plain_thresholds(
+        points,
+        instance.moments(criterion),
+        instance.fp_cost,
+        instance.fn_cost,
+        instance.solve(criterion),
+    )
+
+
+def brute_force(instance, criterion):
+    """Return the least cost over all combinations of thresholds within the bounds, else inf."""
+    score, group = instance.score, instance.group
+    best = np.inf
+    choices = [[*np.unique(score[group == g]), np.inf] for g in range(instance.n_groups)]
+    for thresholds in product(*choices):
+        decision = 1.0 * (score >= np.array(thresholds)[group])
+        cost = instance.counted_cost(decision)
+        if cost < best and keeps_bounds(instance, criterion, decision):
+            best = cost
+    return best
+
+
+def keeps_bounds(instance, criterion, decision):
+    rows = instance.y, decision, instance.weight
+    for parity in criterion.parities():
+        for rate in parity.rates:
+            by_group = counted_rates(rate.name, *rows, instance.group, instance.n_groups)
+            by_group = by_group[~np.isnan(by_group)]
+            for one, other in compared(by_group, counted_rate(rate.name, *rows), parity):
+                if parity.min_ratio is None:
+                    missing = one - other - parity.max_difference
+                else:
+                    missing = parity.min_ratio * one - other
+                if missing > 1e-9:
+                    return False
+    return True
+
+
+def check_against_brute_force(instance, criterion):
+    """Assert that the search finds the best combination, or none where there is none."""
+    found = plain_optimum(instance, criterion)
+    expected = brute_force(instance, criterion)
+    if found is None:
+        assert expected == np.inf
+        return None
+    points, moments = instance.points(hull_only=False), instance.moments(criterion)
+    assert found.cost == pytest.approx(expected, abs=1e-9)
+    assert found.is_proven
+    # One point of each group, with the cost it says and within the bounds.
+    np.testing.assert_array_equal(points.group[found.point], np.arange(instance.n_groups))
+    decision = instance.score >= points.threshold[found.point][instance.group]
+    assert instance.counted_cost(decision) == pytest.approx(found.cost, abs=1e-12)
+    assert keeps_bounds(instance, criterion, 1.0 * decision)
+    assert violations(moments, group_rates(moments, points.sums[found.point])).max() <= 1e-9
+    return found
+
+
+@given(instance=instances(max_rows=11), criterion=criteria())
+@reproducible(max_examples=200)
+def test_search_equals_all_combinations(instance, criterion):
+    """On tiny instances the search finds the best combination of all, and proves it."""
+    check_against_brute_force(instance, criterion)
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+@pytest.mark.parametrize("bound", ["max_difference", "min_ratio"])
+@pytest.mark.parametrize("reference", ["between", "overall"])
+def test_search_for_every_criterion(criterion, bound, reference):
+    """The same for every criterion, bound and reference, where the bound costs something."""
+    value = 0.05 if bound == "max_difference" else 0.97
+    bounded = criterion(**{bound: value}, reference=reference)
+    costly = 0
+    for seed in range(4):
+        instance = random_instance(seed, 24, n_groups=2 + seed % 2, fn_cost=1.0 + seed % 2)
+        free = plain_optimum(instance, criterion(max_difference=1.0))
+
+        found = check_against_brute_force(instance, bounded)
+
+        costly += found is None or found.cost > free.cost + 1e-9
+    assert costly >= 2
+
+
+def test_best_plain_thresholds_are_not_on_the_hulls():
+    """Equal selection at costs 2 and 1: 1/4, where the hulls' vertices offer 1/2 at best."""
+    # A has labels 1, 0 at falling scores, B has 1, 1. Accepting the higher of each is right for A
+    # and costs one false negative in B: 1 of 4. B's hull has "none" and "all" only, since its
+    # points (0, 0), (0, 1), (0, 2) are on one line: none of both groups costs 3 false negatives,
+    # all of both one false positive of cost 2, 2 of 4.
+    instance = Instance(
+        score=np.array([2.0, 1.0, 2.0, 1.0]),
+        y=np.array([1, 0, 1, 1]),
+        group=np.array([0, 0, 1, 1]),
+        weight=np.ones(4),
+        fp_cost=2.0,
+    )
+    criterion = DemographicParity(max_difference=0.0)
+
+    assert plain_optimum(instance, criterion).cost == pytest.approx(0.25)
+    assert plain_optimum(instance, criterion, hull_only=True).cost == pytest.approx(0.5)
+
+
+def test_hull_vertices_are_not_enough():
+    """A search among the hulls' vertices alone is never cheaper, and mostly dearer."""
+    criterion, dearer = DemographicParity(max_difference=0.02), 0
+    for seed in range(10):
+        instance = random_instance(seed, 60)
+        every = plain_optimum(instance, criterion).cost
+        vertices = plain_optimum(instance, criterion, hull_only=True)
+
+        assert vertices is None or vertices.cost >= every - 1e-12
+        dearer += vertices is None or vertices.cost > every + 1e-6
+    assert dearer > 5
+
+
+def test_none_where_no_combination_keeps_the_bounds():
+    """Plain thresholds may be unable to meet a bound that mixtures meet."""
+    # A errs at 0 or 1 (one row), B at 1/2 whatever its threshold (one of each label, tied).
+    instance = Instance(
+        score=np.array([1.0, 2.0, 2.0]),
+        y=np.array([1, 0, 1]),
+        group=np.array([0, 1, 1]),
+        weight=np.ones(3),
+    )
+    criterion = ErrorRateParity(max_difference=0.1)
+
+    assert plain_optimum(instance, criterion) is None
+    assert brute_force(instance, criterion) == np.inf
+    # mixed, A errs at 0.4 and B at 1/2: (0.4 + 1) / 3
+    assert instance.solve(criterion).cost == pytest.approx(1.4 / 3)
+
+
+def all_pairs(instance, criterion):
+    """Return the least cost over all pairs of thresholds of two groups, at once."""
+    points, moments = instance.points(hull_only=False), instance.moments(criterion)
+    group = [points.sums[: points.start[1]], points.sums[points.start[1] :]]
+    within = np.array(True)
+    for event in range(moments.n_events):
+        rows = np.flatnonzero(moments.event == event)
+        one, other = (group[moments.unit[k]] @ moments.slope[k] + moments.offset[k] for k in rows)
+        one, other = one[:, None], other[None, :]
+        pairs = [(one, other), (other, one)]
+        if moments.to_overall[event]:
+            overall = moments.share[rows[0]] * one + moments.share[rows[1]] * other
+            pairs = [(one, overall), (overall, one), (other, overall), (overall, other)]
+        for high, low in pairs:
+            if moments.is_ratio[event]:
+                within = within & (moments.bound[event] * high - low <= 1e-12)
+            else:
+                within = within & (high - low <= moments.bound[event] + 1e-12)
+    wrong = (instance.fp_cost, -instance.fn_cost)
+    saved = (group[0] @ wrong)[:, None] + (group[1] @ wrong)[None, :]
+    least = np.where(within, saved, np.inf).min() / instance.weight.sum()
+    return instance.counted_cost(np.zeros(len(instance.y))) + least
+
+
+@pytest.mark.parametrize(
+    "criterion",
+    [
+        DemographicParity(max_difference=0.02),
+        DemographicParity(min_ratio=0.95),
+        DemographicParity(min_ratio=0.9, reference="overall"),
+        ErrorRateParity(max_difference=0.01),
+        EqualizedOdds(max_difference=0.05),
+        EqualizedOdds(max_difference=0.05, reference="overall"),
+        EqualizedOdds(min_ratio=0.8),
+        AllOf([EqualizedOdds(max_difference=0.2), DemographicParity(min_ratio=0.7)]),
+        AllOf([ErrorRateParity(max_difference=0.05), DemographicParity(max_difference=0.1)]),
+    ],
+)
+@pytest.mark.parametrize("seed", range(2))
+def test_search_equals_all_pairs_of_two_larger_groups(criterion, seed):
+    """With hundreds of thresholds in each of two groups the best pair is found, and proven."""
+    instance = random_instance(seed, 500, fn_cost=2.0)
+
+    found = plain_optimum(instance, criterion)
+
+    assert found.cost == pytest.approx(all_pairs(instance, criterion), abs=1e-10)
+    assert found.is_proven
+
+
+@pytest.mark.parametrize(
+    "criterion",
+    [
+        EqualizedOdds(max_difference=0.05),
+        EqualizedOdds(min_ratio=0.8, reference="overall"),
+        AllOf([EqualizedOdds(max_difference=0.1), DemographicParity(min_ratio=0.7)]),
+    ],
+)
+@pytest.mark.parametrize("n_groups", [3, 5])
+def test_search_that_gives_up_says_so(criterion, n_groups, monkeypatch):
+    """Where the enumeration is cut short, the answer keeps its bounds and claims no proof."""
+    monkeypatch.setattr(plain_thresholds, "_BUDGET", 1)
+    instance = random_instance(0, 1000, n_groups=n_groups)
+    points, moments = instance.points(hull_only=False), instance.moments(criterion)
+
+    found, mixed = plain_optimum(instance, criterion), instance.solve(criterion)
+
+    assert not found.is_proven
+    assert violations(moments, group_rates(moments, points.sums[found.point])).max() <= 1e-9
+    assert found.cost >= mixed.cost - 1e-9
+
+
+def test_bound_of_one_takes_the_cheapest_threshold_of_each_group():
+    """Without a binding bound the best thresholds are plain."""
+    instance = random_instance(1, 300, n_groups=3)
+    for criterion in CRITERIA:
+        bounded = criterion(max_difference=1.0)
+        assert plain_optimum(instance, bounded).cost == pytest.approx(
+            instance.solve(bounded).cost, abs=1e-12
+        )
