@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable
 from numbers import Integral
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -186,6 +186,9 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
 
     _frontier: CostFrontier | None
     _mass: Float
+    _training: Any = None
+    # The training rows and what is as large as they are.
+    _unpickled: ClassVar[tuple[str, ...]] = ("_training",)
 
     _parameter_constraints: dict = {
         "estimator": [HasMethods(["fit"])],
@@ -194,6 +197,7 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
         "control_columns": [None, str, Integral, list, tuple, np.ndarray, callable],
         "drop_sensitive": ["boolean"],
         "missing": [StrOptions({"error", "group"})],
+        "weight_rates": ["boolean"],
         "randomized": ["boolean"],
         "costs": [None, dict],
         "random_state": ["random_state"],
@@ -593,20 +597,18 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
 
     def _training_rows(self, what: str) -> Any:
         """Return the training rows, or raise where they are not kept."""
-        training = getattr(self, "_training", None)
-        if training is None:
+        if self._training is None:
             msg = (
                 f"{what} needs the training rows, which pickles and copies do not keep. Ask for "
                 "it before pickling, or fit again."
             )
             raise AttributeError(msg)
-        return training
+        return self._training
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without the training rows."""
-        return {
-            name: value for name, value in super().__getstate__().items() if name != "_training"
-        }
+        state = super().__getstate__().items()
+        return {name: value for name, value in state if name not in self._unpickled}
 
     def _is_prefit(self) -> bool:
         return False

@@ -27,9 +27,12 @@ from fairlearnkit._kernels.moments import Moments, cell_mass, cell_sums
 from fairlearnkit._kernels.plain_thresholds import solve_plain_thresholds
 from fairlearnkit._kernels.thresholds import (
     OperatingPoints,
+    ThresholdSolution,
     accept_probability,
     expected_sums,
+    hull_points,
     operating_points,
+    solve_priced_thresholds,
     solve_thresholds,
 )
 from fairlearnkit.constraints import Criterion
@@ -149,6 +152,9 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
         Whether to hide `sensitive_columns` (names or positions) from the estimator.
     missing : {"error", "group"}, default="error"
         Whether missing values among the groups are an error or a group of their own.
+    weight_rates : bool, default=True
+        Whether `sample_weight` counts in the rates too (the sample stands for a population), or in
+        the cost only (the weights say which errors matter).
     randomized : bool, default=True
         Whether a group's rule may draw between thresholds. If False, each group has one plain
         threshold: the best such rule that is found among all thresholds.
@@ -272,7 +278,9 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
         "response_method": [StrOptions({"auto", "predict_proba", "decision_function"})],
     }
 
-    _training: _Training | None
+    _training: _Training | None = None
+    _every_point: OperatingPoints | None = None
+    _unpickled = ("_training", "_every_point")
 
     def __init__(
         self,
@@ -285,6 +293,7 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
         control_columns: checks.Columns | None = None,
         drop_sensitive: bool = False,
         missing: str = "error",
+        weight_rates: bool = True,
         randomized: bool = True,
         costs: Mapping[str, float] | None = None,
         pos_label: Any = None,
@@ -300,6 +309,7 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
         self.control_columns = control_columns
         self.drop_sensitive = drop_sensitive
         self.missing = missing
+        self.weight_rates = weight_rates
         self.randomized = randomized
         self.costs = costs
         self.pos_label = pos_label
@@ -330,8 +340,8 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
         control_features : array-like of shape (n_samples,) or (n_samples, n_columns), default=None
             Strata of the rows, within which groups are compared.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows, >= 0, for the estimator (where it takes them), the cost and the
-            rates.
+            Weights of the rows, >= 0, for the estimator (where it takes them), the cost and, with
+            `weight_rates`, the rates.
 
         Returns
         -------
@@ -345,6 +355,7 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
         positive, unit = self._training.positive, self._training.unit
         self._cell_count = cell_mass(positive, unit, None, self._n_units).astype(np.intp)
         self._warn_degenerate(self._cell_count)
+        self._every_point = None
         self._vertices = self._points(hull_only=True)
         self._mass = self._vertices.mass
 
@@ -445,6 +456,7 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
         """
         check_is_fitted(self)
         X, score, positive, unit, weight = self._training_rows("realized_disparity_")
+        weight = weight if self.weight_rates else None
         probability = accept_probability(score, unit, *self._rule)
         accepted = self._is_accepted(X, probability).astype(float)
         sums = cell_sums(accepted, positive, unit, weight, self._n_units)
@@ -502,18 +514,43 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
             raise NotFittedError(msg) from error
 
     def _points(self, *, hull_only: bool) -> OperatingPoints:
-        _, score, positive, unit, weight = self._training_rows("A plain threshold per group")
-        return operating_points(score, positive, unit, weight, self._n_units, hull_only=hull_only)
+        _, score, positive, unit, weight = self._training_rows("A rule over all thresholds")
+        return operating_points(
+            score,
+            positive,
+            unit,
+            weight,
+            self._n_units,
+            hull_only=hull_only,
+            weight_rates=self.weight_rates,
+        )
+
+    def _all_points(self) -> OperatingPoints:
+        """Return every threshold of the training scores, kept as long as the training rows are."""
+        if self._every_point is None:
+            self._every_point = self._points(hull_only=False)
+        return self._every_point
+
+    def _optimum(self, moments: Moments) -> tuple[OperatingPoints, ThresholdSolution]:
+        """Return the randomised optimum and the points it is over.
+
+        Hull vertices suffice where cost and rates are weighted alike.
+        """
+        if np.array_equal(self._vertices.sums, self._vertices.cost_sums):
+            return self._vertices, solve_thresholds(self._vertices, moments, *self._costs)
+        points = self._all_points()
+        start = hull_points(points)
+        optimum, kept = solve_priced_thresholds(points, start, moments, *self._costs)
+        return points.take(kept), optimum
 
     def _turn(self) -> None:
         moments = self._moments()
-        fp_cost, fn_cost = self._costs
-        optimum = solve_thresholds(self._vertices, moments, fp_cost, fn_cost)
-        points, probability, cost = self._vertices, optimum.probability, optimum.cost
+        points, optimum = self._optimum(moments)
+        probability, cost = optimum.probability, optimum.cost
         self.is_proven_ = True
         if not self.randomized:
-            points = self._points(hull_only=False)
-            plain = solve_plain_thresholds(points, moments, fp_cost, fn_cost, optimum)
+            points = self._all_points()
+            plain = solve_plain_thresholds(points, moments, *self._costs, optimum)
             if plain is None:
                 raise InfeasibleConstraintError(self._why_no_plain_thresholds(points, moments))
             probability = np.zeros(len(points.threshold))
@@ -528,7 +565,7 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
         self.randomized_share_ = _randomized_share(points, probability)
 
     def _cost_and_slope(self, moments: Moments) -> tuple[float, Float]:
-        optimum = solve_thresholds(self._vertices, moments, *self._costs)
+        _, optimum = self._optimum(moments)
         return optimum.cost, optimum.bound_price
 
     def _check_frontier(self) -> None:
@@ -547,7 +584,7 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
                     moments.bound + (1 - moments.bound) * 2.0**-step,
                 )
             )
-            optimum = solve_thresholds(self._vertices, relaxed, *self._costs)
+            _, optimum = self._optimum(relaxed)
             plain = solve_plain_thresholds(points, relaxed, *self._costs, optimum)
             if plain is not None:
                 near = np.ravel(self._disparity(points.sums[plain.point]))

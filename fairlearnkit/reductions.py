@@ -101,6 +101,9 @@ class ReductionClassifier(GroupConstrainedClassifier):
         Whether to hide `sensitive_columns` (names or positions) from the estimator.
     missing : {"error", "group"}, default="error"
         Whether missing values among the groups are an error or a group of their own.
+    weight_rates : bool, default=True
+        Whether `sample_weight` counts in the rates too (the sample stands for a population), or in
+        the cost only (the weights say which errors matter).
     randomized : bool, default=True
         Whether the rule may mix models. If False, it is the best single fitted model that meets
         the constraint.
@@ -209,7 +212,7 @@ class ReductionClassifier(GroupConstrainedClassifier):
         "tol": [Interval(Real, 0, None, closed="neither")],
     }
 
-    _training: _Training | None
+    _training: _Training | None = None
 
     def __init__(
         self,
@@ -222,6 +225,7 @@ class ReductionClassifier(GroupConstrainedClassifier):
         control_columns: checks.Columns | None = None,
         drop_sensitive: bool = False,
         missing: str = "error",
+        weight_rates: bool = True,
         randomized: bool = True,
         costs: Mapping[str, float] | None = None,
         pos_label: Any = None,
@@ -236,6 +240,7 @@ class ReductionClassifier(GroupConstrainedClassifier):
         self.control_columns = control_columns
         self.drop_sensitive = drop_sensitive
         self.missing = missing
+        self.weight_rates = weight_rates
         self.randomized = randomized
         self.costs = costs
         self.pos_label = pos_label
@@ -265,7 +270,7 @@ class ReductionClassifier(GroupConstrainedClassifier):
         control_features : array-like of shape (n_samples,) or (n_samples, n_columns), default=None
             Strata of the rows, within which groups are compared.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows, >= 0, for the cost and the rates.
+            Weights of the rows, >= 0, for the cost and, with `weight_rates`, the rates.
 
         Returns
         -------
@@ -284,11 +289,12 @@ class ReductionClassifier(GroupConstrainedClassifier):
         training = _rows_with_weight(data)
         self._training = training
         positive, unit, weight = training.positive, training.unit, training.sample_weight
-        self._mass = cell_mass(positive, unit, weight, self._n_units)
+        self._cost_mass = cell_mass(positive, unit, weight, self._n_units)
+        rate_weight = weight if self.weight_rates else None
+        self._mass = cell_mass(positive, unit, rate_weight, self._n_units)
         self._cell_count = cell_mass(positive, unit, None, self._n_units).astype(np.intp)
         self._warn_degenerate(self._cell_count)
-        accept_none, accept_all = np.zeros_like(self._mass), self._mass
-        constants = [self._hypothesis(accept_none), self._hypothesis(accept_all)]
+        constants = [self._hypothesis(np.full(len(unit), float(c))) for c in (False, True)]
         self._found = _Models(Pool(hypotheses=constants), [False, True])
 
         self._turn()
@@ -342,7 +348,8 @@ class ReductionClassifier(GroupConstrainedClassifier):
         check_is_fitted(self)
         X, learner_X, positive, unit, weight = self._training_rows("realized_disparity_")
         accepted = self._is_accepted(X, self._accept_probability(learner_X)).astype(float)
-        return self._disparity(cell_sums(accepted, positive, unit, weight, self._n_units))
+        rate_weight = weight if self.weight_rates else None
+        return self._disparity(cell_sums(accepted, positive, unit, rate_weight, self._n_units))
 
     def _accept_probability(self, learner_X: Any) -> Float:
         probability = np.zeros(checks.n_rows(learner_X))
@@ -358,9 +365,15 @@ class ReductionClassifier(GroupConstrainedClassifier):
         positive = self.classes_[self._positive_class]
         return (np.asarray(model.predict(learner_X)) == positive).astype(float)
 
-    def _hypothesis(self, sums: Float) -> Hypothesis:
-        constant, slope = objective(self._mass, *self._costs)
-        return Hypothesis(float(constant + (sums @ slope).sum()), sums)
+    def _hypothesis(self, accepts: Float) -> Hypothesis:
+        """Return cost and cell sums of decisions on the training rows."""
+        training = self._training_rows("Another fit")
+        positive, unit, weight = training.positive, training.unit, training.sample_weight
+        weighted = sums = cell_sums(accepts, positive, unit, weight, self._n_units)
+        if not self.weight_rates:
+            sums = cell_sums(accepts, positive, unit, None, self._n_units)
+        constant, slope = objective(self._cost_mass, *self._costs)
+        return Hypothesis(float(constant + (weighted @ slope).sum()), sums)
 
     def _best_response(self, moments: Moments, rate_price: Float) -> Hypothesis | None:
         """Fit the estimator to the classification problem at these prices.
@@ -370,13 +383,19 @@ class ReductionClassifier(GroupConstrainedClassifier):
         so that a regularised learner regularises alike at all prices.
         """
         training = self._training_rows("Another fit")
-        _, slope = objective(self._mass, *self._costs)
-        price = np.tile(slope, (self._n_units, 1))
+        _, slope = objective(self._cost_mass, *self._costs)
+        price = np.zeros((self._n_units, 2))
         np.add.at(price, moments.unit, rate_price[:, None] * moments.slope)
-        of_row = price[training.unit, training.positive.astype(np.intp)]
+        label = training.positive.astype(np.intp)
+        of_cost, of_rates = slope[label], price[training.unit, label]
+        row_weight = training.sample_weight
+        if row_weight is None:
+            of_row = of_cost + of_rates
+        elif self.weight_rates:
+            of_row = row_weight * (of_cost + of_rates)
+        else:
+            of_row = row_weight * of_cost + of_rates
         weight = np.abs(of_row)
-        if training.sample_weight is not None:
-            weight *= training.sample_weight
         used = np.flatnonzero(weight)
         accept = of_row[used] < 0
         if accept.all() or not accept.any():
@@ -384,24 +403,15 @@ class ReductionClassifier(GroupConstrainedClassifier):
         learner_X = training.learner_X
         if len(used) < len(weight):
             learner_X, weight = checks.take_rows(learner_X, used), weight[used]
-        weight *= self._mass.sum() / weight.sum()
+        weight *= self._cost_mass.sum() / weight.sum()
         model = fit_learner(self.estimator, learner_X, self._labels_of(accept), weight)
-        accepts = self._accepts(model, training.learner_X)
         self._found.models.append(model)
-        return self._hypothesis(
-            cell_sums(
-                accepts,
-                training.positive,
-                training.unit,
-                training.sample_weight,
-                self._n_units,
-            )
-        )
+        return self._hypothesis(self._accepts(model, training.learner_X))
 
     def _turn(self) -> None:
         moments = self._moments()
         pool, models = self._found
-        if getattr(self, "_training", None) is None:
+        if self._training is None:
             self._check_pool(moments)
         steps = generate_columns(
             pool,

@@ -93,11 +93,9 @@ def test_no_groups(fitted, method):
 @pytest.mark.parametrize("is_fitting", [True, False], ids=["fit", "predict"])
 def test_groups_of_the_wrong_shape(fitted, groups, parts, is_fitting):
     """Groups that are not one value per row are refused at `fit` and at `predict`."""
+    call = fit if is_fitting else lambda _, groups: fitted.predict(X, sensitive_features=groups)
     with pytest.raises(ValueError, match=says("sensitive_features must", *parts)):
-        if is_fitting:
-            fit(thresholds(), groups=groups)
-        else:
-            fitted.predict(X, sensitive_features=groups)
+        call(thresholds(), groups=groups)
 
 
 def with_holes(values, nothing):

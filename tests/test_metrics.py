@@ -269,9 +269,10 @@ def test_probabilities_in_one_column(labels, pos_label):
     data = {"sensitive_features": SEX, "pos_label": pos_label}
 
     for criterion in CRITERIA:
-        metric = metric_of(criterion, "difference")
-        expected = metric(y_true, np.column_stack([1 - soft, soft]), **data)
-        assert metric(y_true, soft, **data) == pytest.approx(expected, abs=1e-14)
+        for kind in ("difference", "ratio"):
+            metric = metric_of(criterion, kind)
+            expected = metric(y_true, np.column_stack([1 - soft, soft]), **data)
+            assert metric(y_true, soft, **data) == pytest.approx(expected, abs=1e-14)
 
 
 @pytest.mark.parametrize("kind", ["minus one", "other integers"])

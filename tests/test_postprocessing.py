@@ -801,6 +801,7 @@ class Recording(LogisticRegression):
         return super().fit(X, y, sample_weight)
 
 
+SAME = FunctionTransformer()  # hands X on as it is
 WEIGHT = np.random.default_rng(8).uniform(0.1, 3.0, len(Y))
 
 
@@ -814,10 +815,8 @@ def last_step(estimator):
     "base",
     [
         Recording(**EXACT),
-        make_pipeline(FunctionTransformer(), Recording(**EXACT)),
-        make_pipeline(
-            FunctionTransformer(), make_pipeline(FunctionTransformer(), Recording(**EXACT))
-        ),
+        make_pipeline(SAME, Recording(**EXACT)),
+        make_pipeline(SAME, make_pipeline(SAME, Recording(**EXACT))),
         make_pipeline(make_pipeline(make_pipeline(Recording(**EXACT)))),
     ],
     ids=["bare", "pipeline", "nested", "deeply nested"],
@@ -965,18 +964,12 @@ GIVEN = {
 def test_groups_of_any_library(fitted, form):
     """One column of groups may come as anything that holds a column, at `fit` or `predict`."""
     other = fit(thresholds(), groups=GIVEN[form](GROUPS.tolist()))
-    assert other.groups_.tolist() == ["a", "b"] or other.groups_.tolist() == [("a",), ("b",)]
-    assert list(other.thresholds_.values()) == list(fitted.thresholds_.values())
+    assert other.groups_.tolist() == ["a", "b"]
+    assert other.thresholds_ == fitted.thresholds_
     np.testing.assert_array_equal(
         fitted.predict(NEW_X, sensitive_features=GIVEN[form](NEW_GROUPS.tolist())),
         fitted.predict(NEW_X, sensitive_features=NEW_GROUPS),
     )
-
-
-@pytest.mark.parametrize("form", ["column", "pandas frame", "polars frame", "pyarrow table"])
-def test_one_column_of_a_table_is_no_intersection(form):
-    """Groups from one column are plain labels, in a table as well."""
-    assert fit(thresholds(), groups=GIVEN[form](GROUPS.tolist())).groups_.tolist() == ["a", "b"]
 
 
 @pytest.mark.parametrize(

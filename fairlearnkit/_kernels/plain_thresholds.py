@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fairlearnkit._kernels.moments import Moments, group_rates, objective, violations
+from fairlearnkit._kernels.moments import Moments, group_rates, violations
 from fairlearnkit._kernels.rate_program import FEASIBILITY
 from fairlearnkit._kernels.thresholds import (
     OperatingPoints,
@@ -112,7 +112,7 @@ def solve_plain_thresholds(
     fixed budget.
     """
     search = _prepare(points, moments, fp_cost, fn_cost)
-    constant, _ = objective(points.mass, fp_cost, fn_cost)
+    constant, _ = points.cost(fp_cost, fn_cost)
     best, cost = _sweep_from_starts(search, randomized)
     is_exact = moments.n_events == 1 and not moments.to_overall.any()
     if not is_exact:
@@ -123,12 +123,12 @@ def solve_plain_thresholds(
 
 
 def _prepare(points: OperatingPoints, moments: Moments, fp_cost: float, fn_cost: float) -> _Search:
-    _, slope = objective(points.mass, fp_cost, fn_cost)
+    _, cost = points.cost(fp_cost, fn_cost)
     rates = np.full((len(points.threshold), moments.n_events), np.nan)
     by_row = point_rates(points, moments).tocoo()
     rates[by_row.col, moments.event[by_row.row]] = by_row.data
     bound = moments.bound
-    return _Search(points, moments, points.sums @ slope, rates, width=bound, shrink=bound)
+    return _Search(points, moments, cost, rates, width=bound, shrink=bound)
 
 
 def _windows(search: _Search, event: int, low: Float) -> tuple[Float, Float]:

@@ -42,17 +42,30 @@ class OperatingPoints(NamedTuple):
     threshold : ndarray of shape (n_points,)
         Midway between neighbouring distinct scores; accept where ``score >= threshold``.
     sums : ndarray of shape (n_points, 2)
-        Weight of the false and of the true positives.
+        Weight of the false and of the true positives in the rates.
+    cost_sums : ndarray of shape (n_points, 2)
+        The same in the cost.
     """
 
     start: Int
     threshold: Float
     sums: Float
+    cost_sums: Float
 
     @property
     def mass(self) -> Float:
         """Weight in each cell, shape ``(n_groups, 2)``: what accepting all accepts."""
         return self.sums[self.start[1:] - 1]
+
+    def cost(self, fp_cost: float, fn_cost: float) -> tuple[float, Float]:
+        """Return the mean cost as a constant and what each point adds, shape ``(n_points,)``."""
+        constant, slope = objective(self.cost_sums[self.start[1:] - 1], fp_cost, fn_cost)
+        return float(constant), self.cost_sums @ slope
+
+    def take(self, kept: Int) -> "OperatingPoints":
+        """Return some of the points, given in order and with one or more of every group."""
+        start = np.searchsorted(kept, self.start)
+        return OperatingPoints(start, self.threshold[kept], self.sums[kept], self.cost_sums[kept])
 
     @property
     def group(self) -> Int:
@@ -92,6 +105,7 @@ def operating_points(
     n_groups: int,
     *,
     hull_only: bool,
+    weight_rates: bool = True,
 ) -> OperatingPoints:
     """Return the thresholds of every group, all of them or those on its upper and lower hull.
 
@@ -108,23 +122,24 @@ def operating_points(
     n_groups : int
         Number of groups.
     hull_only : bool
-        Whether to keep the hull vertices alone: all that randomised thresholds need.
+        Whether to keep the hull vertices alone: all that randomised thresholds need, unless cost
+        and rates are weighted differently.
+    weight_rates : bool, default=True
+        Whether the weights count in the rates too, or in the cost only.
 
     Notes
     -----
     One sort by group, one sort by score within each group and two linear passes of
     pool-adjacent-violators [2]_: O(n log n) time, O(n) memory.
     """
-    thresholds, sums = [], []
+    is_double = sample_weight is not None and not weight_rates
+    found = []
     for rows in _rows_by_group(group, n_groups):
         weight = None if sample_weight is None else sample_weight[rows]
-        group_threshold, group_sums = _group_points(
-            score[rows], positive[rows], weight, hull_only=hull_only
-        )
-        thresholds.append(group_threshold)
-        sums.append(group_sums)
-    start = np.concatenate([[0], np.cumsum([len(t) for t in thresholds])])
-    return OperatingPoints(start, np.concatenate(thresholds), np.concatenate(sums))
+        found.append(_group_points(score[rows], positive[rows], weight, hull_only, is_double))
+    start = np.concatenate([[0], np.cumsum([len(threshold) for threshold, _, _ in found])])
+    threshold, sums, cost_sums = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return OperatingPoints(start, threshold, sums, cost_sums)
 
 
 def _rows_by_group(group: Int, n_groups: int) -> Iterator[Int]:
@@ -135,31 +150,48 @@ def _rows_by_group(group: Int, n_groups: int) -> Iterator[Int]:
 
 
 def _group_points(
-    score: Float, positive: NDArray[np.bool_], weight: Float | None, *, hull_only: bool
-) -> tuple[Float, Float]:
-    """Return thresholds of one group and their cell sums; tied scores give one threshold."""
+    score: Float,
+    positive: NDArray[np.bool_],
+    weight: Float | None,
+    hull_only: bool,
+    is_double: bool,
+) -> tuple[Float, Float, Float]:
+    """Return thresholds of one group and their two cell sums; tied scores give one threshold."""
     if not len(score):  # a group that does not occur in this stratum
-        return np.array([np.inf]), np.zeros((1, 2))
+        return np.array([np.inf]), np.zeros((1, 2)), np.zeros((1, 2))
     order = np.argsort(score)[::-1]
     score, positive = score[order], positive[order]
     # Point i accepts the first end[i] rows.
     end = np.flatnonzero(score[:-1] != score[1:])
     end = np.concatenate([[0], end + 1, [len(score)]])
-    if weight is None:
+    kinds = []
+    if weight is None or is_double:
         true = _running(positive)[end]
-        false = end - true
-    else:
+        kinds.append((end - true, true))
+    if weight is not None:
         weight = weight[order]
         true = _running(np.where(positive, weight, 0.0))[end]
-        false = _running(np.where(positive, 0.0, weight))[end]
-    kept = _hull(false, true) if hull_only else np.arange(len(end))
+        kinds.append((_running(np.where(positive, 0.0, weight))[end], true))
+    kept = np.arange(len(end))
+    if hull_only:
+        kept = np.unique(np.concatenate([_hull(false, true) for false, true in kinds]))
     threshold = np.full(len(kept), np.inf)
     threshold[-1] = -np.inf
     above, below = score[end[kept[1:-1]] - 1], score[end[kept[1:-1]]]
     middle = above / 2 + below / 2
     # Between neighbouring floats the midpoint may round down to the lower score.
     threshold[1:-1] = np.where(middle > below, middle, above)
-    return threshold, np.column_stack([false[kept], true[kept]]).astype(np.float64)
+    sums = [np.column_stack([false[kept], true[kept]]) for false, true in kinds]
+    return threshold, sums[0], sums[-1]
+
+
+def hull_points(points: OperatingPoints) -> Int:
+    """Return the points on a hull of their group, in the sums of the rates or of the cost."""
+    kept = []
+    for first, stop in zip(points.start[:-1], points.start[1:], strict=True):
+        for sums in (points.sums[first:stop], points.cost_sums[first:stop]):
+            kept.append(first + _hull(sums[:, 0], sums[:, 1]) if stop - first > 1 else [first])
+    return np.unique(np.concatenate(kept))
 
 
 def _running(values: NDArray[np.float64] | NDArray[np.bool_]) -> Float:
@@ -208,17 +240,62 @@ def solve_thresholds(
     ThresholdSolution
         The optimum; its rates meet the bounds to 1e-9.
     """
-    constant, slope = objective(points.mass, fp_cost, fn_cost)
-    mixture = solve_mixture(
-        points.sums @ slope, point_rates(points, moments), points.group, moments
-    )
+    constant, cost = points.cost(fp_cost, fn_cost)
+    mixture = solve_mixture(cost, point_rates(points, moments), points.group, moments)
     return ThresholdSolution(
         probability=mixture.weight,
         sums=expected_sums(points, mixture.weight),
-        cost=float(constant + mixture.cost),
+        cost=constant + mixture.cost,
         rate_price=mixture.rate_price,
         bound_price=mixture.bound_price,
     )
+
+
+# What a threshold must save to be worth adding, in units of the larger cost: above the solver's
+# tolerance.
+_WORTH_ADDING = 1e-9
+
+
+def solve_priced_thresholds(
+    points: OperatingPoints, kept: Int, moments: Moments, fp_cost: float, fn_cost: float
+) -> tuple[ThresholdSolution, Int]:
+    """Minimise mean cost over mixtures of any of the points, adding points as prices ask for.
+
+    Hull vertices do not suffice where cost and rates are weighted differently. From some points,
+    the cheapest of each group at the programme's prices is added until none saves anything.
+
+    Parameters
+    ----------
+    points : OperatingPoints
+        All points.
+    kept : ndarray
+        Points to start from, in order, one or more of every group.
+    moments : Moments
+        Rates and bounds.
+    fp_cost, fn_cost : float
+        Cost of a false positive and of a false negative, >= 0.
+
+    Returns
+    -------
+    solution : ThresholdSolution
+        The optimum over all points, with probabilities of the points kept.
+    kept : ndarray
+        The points kept at the end.
+    """
+    _, cost = points.cost(fp_cost, fn_cost)
+    rates = point_rates(points, moments)
+    start = points.start[:-1]
+    worth = _WORTH_ADDING * max(fp_cost, fn_cost)
+    while True:
+        solution = solve_thresholds(points.take(kept), moments, fp_cost, fn_cost)
+        priced = cost + rates.T @ solution.rate_price
+        least = np.minimum.reduceat(priced, start)
+        known = np.minimum.reduceat(priced[kept], np.searchsorted(kept, start))
+        saving = np.flatnonzero(known - least > worth)
+        if not len(saving):
+            return solution, kept
+        cheapest = np.flatnonzero(priced == least[points.group])
+        kept = np.union1d(kept, cheapest[np.isin(points.group[cheapest], saving)])
 
 
 def expected_sums(points: OperatingPoints, probability: Float) -> Float:
@@ -246,10 +323,10 @@ def reduced_cost(
     solution: ThresholdSolution,
 ) -> Float:
     """Return what each point costs, at a solution's prices, beyond the cheapest of its group."""
-    _, slope = objective(points.mass, fp_cost, fn_cost)
-    cost = points.sums @ slope + point_rates(points, moments).T @ solution.rate_price
-    least = np.minimum.reduceat(cost, points.start[:-1])
-    reduced: Float = cost - least[points.group]
+    _, cost = points.cost(fp_cost, fn_cost)
+    priced = cost + point_rates(points, moments).T @ solution.rate_price
+    least = np.minimum.reduceat(priced, points.start[:-1])
+    reduced: Float = priced - least[points.group]
     return reduced
 
 

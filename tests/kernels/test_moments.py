@@ -303,6 +303,7 @@ def test_programme_grows_linearly_with_groups(n_groups, reference, monkeypatch):
         start=np.arange(n_groups + 1) * n_points,
         threshold=np.tile([np.inf, 2.0, 1.0, -np.inf], n_groups),
         sums=np.tile(per_group, (n_groups, 1)),
+        cost_sums=np.tile(per_group, (n_groups, 1)),
     )
     moments = criterion._moments_of_mass(points.mass)
 
