@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.model_selection import check_cv
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import assert_all_finite, check_random_state, get_tags
 from sklearn.utils._param_validation import HasMethods, StrOptions
@@ -576,13 +577,17 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
             bound = np.where(moments.is_ratio, moments.bound, knob * direction)
             return moments._replace(bound=bound)
 
+        # In units of the larger cost: what counts as equal does not depend on the currency.
+        unit = max(self._costs)
+
         def value_and_slope(knob: float) -> tuple[float, float]:
             cost, bound_price = self._cost_and_slope(at_knob(knob))
-            return cost, -float(bound_price @ direction)
+            return cost / unit, -float(bound_price @ direction) / unit
 
         # From this knob on every difference bound is 1 or more, and none of them binds.
         last = 1.0 / direction[direction > 0].min()
         knob, cost = convex_curve(value_and_slope, 0.0, last)
+        cost = unit * cost
         name = "max_difference" if is_single else "factor"
         return CostFrontier(name, knob, cost, self._lower_bounds([at_knob(k) for k in knob], cost))
 
@@ -678,6 +683,8 @@ def weight_keyword(estimator: Any) -> str | None:
         name, last = estimator.steps[-1]
         inner = weight_keyword(last)
         return None if inner is None else f"{name}__{inner}"
+    if isinstance(estimator, BaseSearchCV):
+        return weight_keyword(estimator.estimator)
     return "sample_weight" if has_fit_parameter(estimator, "sample_weight") else None
 
 

@@ -6,6 +6,7 @@ Data frames of any library are read through narwhals, column by column; none is 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from numbers import Integral, Real
 from typing import Any
 
@@ -382,8 +383,9 @@ def hash_rows(X: Any, key: int) -> Float:
 def _column_codes(X: Any) -> Iterator[NDArray[np.uint64]]:
     if _is_frame(X):
         for series in nw.from_native(X, eager_only=True).iter_columns():
-            if isinstance(series.dtype, (nw.Datetime, nw.Duration)):
-                series = series.cast(nw.String)
+            if isinstance(series.dtype, nw.Datetime):
+                # No text: in pandas that of a moment depends on the other rows of the column.
+                series = series.dt.timestamp("us")
             yield _value_codes(_series_values(series))
     else:
         for column in X.T:
@@ -402,6 +404,8 @@ def _value_codes(column: NDArray[Any]) -> NDArray[np.uint64]:
 def _value_code(value: Any) -> int:
     if value is None:
         return int(number_codes(np.array([np.nan]))[0])
+    if isinstance(value, timedelta):
+        value = value / timedelta(microseconds=1)
     if isinstance(value, (Real, np.bool_)):
         return int(number_codes(np.array([float(value)]))[0])
     return text_code(value if isinstance(value, bytes) else str(value).encode("utf-8"))

@@ -421,10 +421,9 @@ class ReductionClassifier(GroupConstrainedClassifier):
             max_calls=self.max_fits,
         )
         progress = next(steps)
-        self._report(progress, moments)
         for progress in steps:
             self._report(progress, moments)
-        if not progress.is_done and progress.gap > self.tol:
+        if progress.gap > self.tol:
             warnings.warn(
                 f"max_fits={self.max_fits} reached with a gap of {progress.gap:.2g} in mean cost, "
                 f"more than tol={self.tol:g}. Raise max_fits or tol.",

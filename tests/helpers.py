@@ -128,6 +128,23 @@ class Instance(NamedTuple):
         return np.average(wrong, weights=self.weight)
 
 
+def keeps_bounds(instance, criterion, decision):
+    """Whether decisions are within every bound to 1e-9 in rate, by counting."""
+    rows = instance.y, decision, instance.weight
+    for parity in criterion.parities():
+        for rate in parity.rates:
+            by_group = counted_rates(rate.name, *rows, instance.group, instance.n_groups)
+            by_group = by_group[~np.isnan(by_group)]
+            for one, other in compared(by_group, counted_rate(rate.name, *rows), parity):
+                if parity.min_ratio is None:
+                    missing = one - other - parity.max_difference
+                else:
+                    missing = parity.min_ratio * one - other
+                if missing > 1e-9:
+                    return False
+    return True
+
+
 def random_instance(seed, n_rows=200, n_groups=2, fp_cost=1.0, fn_cost=1.0):
     """Return rows with continuous scores and weights; groups differ in base rate and quality."""
     rng = np.random.default_rng(seed)

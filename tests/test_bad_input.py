@@ -696,14 +696,17 @@ def test_cells_are_counted_in_rows_not_weight():
 
 
 def test_group_without_weight():
-    """A group whose rows all weigh zero is left out by name, and is unseen at `predict`."""
-    groups = np.where(np.arange(N) < 30, "cy", GROUPS)
-    weight = (groups != "cy").astype(float)
-    estimator = thresholds()
+    """A group whose rows all weigh zero is left out by name, as if the rows were not there, and is
+    unseen at `predict`."""
+    groups = np.where(np.arange(N) < 30, "abe", GROUPS)
+    weight = (groups != "abe").astype(float)
+    estimator = thresholds(estimator=LogisticRegression().fit(X, Y), cv="prefit")
     (message,) = warned(lambda: fit(estimator, groups=groups, sample_weight=weight))
-    assert re.search(says("group cy", "sample_weight 0", "left out"), message)
+    assert re.search(says("group abe", "sample_weight 0", "left out"), message)
     assert estimator.groups_.tolist() == ["ann", "bob"]
-    with pytest.raises(ValueError, match=r"got cy\. Seen were ann; bob"):
+    rest = clone(estimator).set_params(estimator=estimator.estimator)
+    assert estimator.thresholds_ == fit(rest, X[30:], Y[30:], GROUPS[30:]).thresholds_
+    with pytest.raises(ValueError, match=r"got abe\. Seen were ann; bob"):
         estimator.predict(X, sensitive_features=groups)
 
 

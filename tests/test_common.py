@@ -356,15 +356,21 @@ def test_tighter_bound_never_lowers_the_cost(estimator, bound, loose_to_tight):
 
 # Small whole numbers, many of them zero: any storage holds them exactly.
 COUNTS = np.clip(np.round(2 * X), -3, 6).astype(np.int64)
+HALVES = np.tile(COUNTS / 2, 2)  # each value in two entries that add up to it
+ENTRIES = np.tile(np.arange(COUNTS.shape[1]), 2 * len(COUNTS))
 FORMS = {
     "integers": COUNTS,
     "small integers": COUNTS.astype(np.int8),
     "floats": COUNTS.astype(float),
+    "negative zeros": np.where(COUNTS == 0, -0.0, COUNTS),
     "Fortran order": np.asfortranarray(COUNTS),
     "lists": COUNTS.tolist(),
     "CSR": sparse.csr_array(COUNTS),
     "CSC matrix": sparse.csc_matrix(COUNTS.astype(float)),
     "COO": sparse.coo_array(COUNTS),
+    "repeated entries": sparse.csr_array(
+        (HALVES.ravel(), ENTRIES, np.arange(len(COUNTS) + 1) * HALVES.shape[1]), COUNTS.shape
+    ),
     "data frame": pd.DataFrame(COUNTS),
     "mixed columns": pd.DataFrame(COUNTS).astype({0: float, 1: np.int8}),
 }

@@ -7,6 +7,7 @@ import copy
 import pickle
 import subprocess
 import sys
+from datetime import UTC, date, datetime, timedelta
 
 import joblib
 import numpy as np
@@ -51,6 +52,7 @@ from fairlearnkit import (
     Parity,
     TrueNegativeRateParity,
 )
+from fairlearnkit._validation import hash_rows
 from fairlearnkit.constraints import SELECTION_RATE, TRUE_POSITIVE_RATE
 from fairlearnkit.datasets import make_group_classification
 from fairlearnkit.exceptions import InfeasibleConstraintError
@@ -642,8 +644,9 @@ def test_folds_may_be_unequal_and_unordered():
     assert_same_rule(fitted, fit(thresholds(cv=PredefinedSplit(site))))
 
 
-def test_prefit_uses_the_given_scores(scorer):
+def test_prefit_uses_the_given_scores():
     """A fitted estimator is used as it is, by `cv="prefit"` or frozen, and left alone."""
+    scorer = learner().fit(NEW_X, NEW_Y)
     before = joblib.hash(scorer)
     by_cv = fit(thresholds(estimator=scorer, cv="prefit"))
     frozen = fit(thresholds(estimator=FrozenEstimator(scorer), cv=5))
@@ -747,15 +750,32 @@ def test_positive_label_mirrors(response_method, labels):
     assert fit(thresholds(constraint, **kwargs), y=y).cost_ != pytest.approx(plain.cost_, abs=1e-4)
 
 
+@pytest.mark.parametrize("randomized", [True, False])
+@pytest.mark.parametrize("unit", [1e-12, 1e-6, 10.0, 1e9])
+def test_unit_of_costs_does_not_matter(unit, randomized):
+    """In another currency the rule is the same, and every cost that is reported is converted."""
+    constraint = EqualizedOdds(max_difference=0.05)
+    one, other = (
+        fit(thresholds(constraint, costs={"fp": u, "fn": 2 * u}, randomized=randomized))
+        for u in (1.0, unit)
+    )
+    np.testing.assert_allclose(accepting(other), accepting(one), atol=1e-9)
+    for name in ("cost_", "lower_bound_", "multipliers_"):
+        expected = unit * np.asarray(getattr(one, name))
+        np.testing.assert_allclose(getattr(other, name), expected, rtol=1e-7, atol=1e-9 * unit)
+    assert other.gap_ == pytest.approx(unit * one.gap_, abs=1e-9 * unit)
+    if randomized:
+        np.testing.assert_allclose(other.frontier_.knob, one.frontier_.knob, atol=1e-9)
+        np.testing.assert_allclose(other.frontier_.cost, unit * one.frontier_.cost, rtol=1e-7)
+
+
 def test_costs_move_the_rule():
-    """The dearer a missed positive, the more are accepted; only the ratio of costs matters."""
-    cheap, dear, scaled = (
-        fit(thresholds(costs=costs))
-        for costs in ({"fp": 1, "fn": 1}, {"fp": 1, "fn": 5}, {"fp": 10, "fn": 50})
+    """The dearer a missed positive, the more are accepted; where only one error costs, none of
+    that kind is made."""
+    cheap, dear = (
+        fit(thresholds(costs=costs)) for costs in ({"fp": 1, "fn": 1}, {"fp": 1, "fn": 5})
     )
     assert accepting(dear).mean() > accepting(cheap).mean() + 0.1
-    np.testing.assert_allclose(accepting(scaled), accepting(dear), atol=1e-9)
-    assert scaled.cost_ == pytest.approx(10 * dear.cost_, abs=1e-9)
     assert fit(thresholds(costs=None)).thresholds_ == cheap.thresholds_
     assert fit(thresholds(costs={"fp": 0, "fn": 1})).cost_ == pytest.approx(0, abs=1e-12)
 
@@ -859,6 +879,19 @@ def test_learner_that_takes_no_weights(base):
     assert record[0].filename == __file__
     plain = fit(thresholds(estimator=base))
     assert weighted.cost_ != plain.cost_
+
+
+@pytest.mark.parametrize("is_routing", [False, True], ids=["routing off", "routing on"])
+def test_weights_reach_a_learner_that_is_tuned(is_routing):
+    """A search as the learner hands the weights on, to the pipeline inside as well."""
+    tuned = [
+        GridSearchCV(Recording(**EXACT), {"C": [0.1, 1.0]}, cv=2),
+        GridSearchCV(make_pipeline(SAME, Recording(**EXACT)), {"recording__C": [0.1]}, cv=2),
+    ]
+    for base in tuned:
+        with config_context(enable_metadata_routing=is_routing):
+            fitted = fit(thresholds(estimator=base), sample_weight=WEIGHT)
+        np.testing.assert_array_equal(last_step(fitted.estimator_.best_estimator_).weight_, WEIGHT)
 
 
 def test_base_may_be_any_meta_estimator():
@@ -1142,6 +1175,45 @@ def test_tables_with_text(table):
     np.testing.assert_array_equal(
         reference.predict(categories), reference.predict(pd.DataFrame(columns))
     )
+
+
+NOON = datetime(2020, 2, 1, 12, 30, 5, 600)
+COLUMNS = {
+    "moments": [datetime(2020, 1, 1), NOON, None, NOON, datetime(1960, 1, 1)],
+    "zoned moments": [datetime(2020, 1, 1, tzinfo=UTC), NOON.replace(tzinfo=UTC)] * 2 + [None],
+    "days": [date(2020, 1, 1), date(2020, 2, 1), None, date(2020, 1, 1), date(1960, 1, 1)],
+    "durations": [timedelta(0), timedelta(days=2), None, timedelta(microseconds=-7), None],
+    "yes or no": [True, False, None, True, True],
+    "whole numbers": [0, 1, None, -3, 2**40],
+    "numbers": [0.0, -0.0, None, 0.1, float("inf")],
+    "text": ["", "Århus", None, "0", "nan"],
+}
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+@pytest.mark.parametrize("table", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_values_of_any_kind_hash_alike(table, name):
+    """What a value adds to the hash depends neither on the library nor on the other rows."""
+    values = COLUMNS[name]
+    whole = hash_rows(table({"x": values}), 0)
+    np.testing.assert_array_equal(whole, hash_rows(pl.DataFrame({"x": values}), 0))
+    alone = [hash_rows(table({"x": [value, values[0]]}), 0)[0] for value in values]
+    np.testing.assert_array_equal(alone, whole)
+    assert len(set(whole)) == len({str(v).replace("-0.0", "0.0") for v in values})
+
+
+def test_decisions_do_not_depend_on_dates_of_other_rows():
+    """A column of moments is a value like any other, in part and in whole."""
+    frame = pd.DataFrame({"x0": X[:, 0], "moment": pd.to_datetime(NOON)})
+    frame.loc[AGE < 45, "moment"] = pd.to_datetime("2020-01-01")
+    base = make_pipeline(ColumnTransformer([("kept", "passthrough", ["x0"])]), learner())
+    fitted = fit(thresholds(ODDS, base), frame)
+    assert fitted.randomized_share_ > 0
+    decisions = fitted.predict(frame, sensitive_features=GROUPS)
+    for rows in (AGE < 45, AGE >= 45):
+        np.testing.assert_array_equal(
+            fitted.predict(frame[rows], sensitive_features=GROUPS[rows]), decisions[rows]
+        )
 
 
 def test_missing_values_in_X_are_the_learners_business():

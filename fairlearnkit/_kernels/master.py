@@ -138,7 +138,6 @@ class Progress(NamedTuple):
     mixture: Mixture
     lower_bound: float
     n_calls: int
-    is_done: bool
 
     @property
     def gap(self) -> float:
@@ -146,12 +145,19 @@ class Progress(NamedTuple):
         return max(self.mixture.cost - self.lower_bound, 0.0)
 
 
-# Multiples of the programme's prices tried, and the mean of all prices asked at (None), when the
-# prices themselves bring no better hypothesis: a learner that is not an exact minimiser often has
-# more to give nearby.
-_EXPLORE = (None, 2.0, 0.5)
-# Share of the way from the best prices known to the programme's prices.
-_STEP = 0.6
+# Where to ask, one after the other until something better is found: short of the programme's
+# prices, from those of the best bound; at them; at the mean of all prices asked at, a half and a
+# quarter of them, since a learner that is no exact minimiser often has more to give nearby.
+_SHORT_OF = 0.6
+_FRACTIONS = (0.5, 0.25)
+
+
+def _places(lines: list[tuple[Prices, Float]], best: Prices, dual: Prices) -> list[Prices]:
+    asked = [prices for prices, _ in lines]
+    mean = Prices(
+        np.mean([p.upper for p in asked], axis=0), np.mean([p.lower for p in asked], axis=0)
+    )
+    return [best.towards(dual, _SHORT_OF), dual, mean, *(dual.scaled(f) for f in _FRACTIONS)]
 
 
 def generate_columns(
@@ -181,62 +187,37 @@ def generate_columns(
     Yields
     ------
     Progress
-        The best mixture and the best lower bound so far; the last one is done or has used all
-        calls.
+        The best mixture and the best lower bound so far; first before any call.
+
+    Notes
+    -----
+    Prices are smoothed towards those of the best bound [2]_. When that brings no better hypothesis
+    the programme's own prices are asked at, which closes the gap relative to what the learner has
+    found; then a few others, and a better hypothesis found there starts over.
     """
     lines = pool.lines(moments)
-    mixture = mix(pool, moments)
-    n_calls = 0
-    to_explore: list[float | None] = []
-    is_exploring = False
-
-    def standing(is_done: bool) -> Progress:
-        bounds = lower_bounds(pool, moments)
-        return Progress(mixture, float(bounds.max(initial=-np.inf)), n_calls, is_done)
-
-    now = standing(False)
-    if now.gap <= tol:
-        yield now._replace(is_done=True)
+    n_calls = n_dry = 0
+    n_places = 2 + 1 + len(_FRACTIONS)
+    mixture, bounds = mix(pool, moments), lower_bounds(pool, moments)
+    yield Progress(mixture, float(bounds.max(initial=-np.inf)), n_calls)
+    if lines and mixture.cost - bounds.max() <= tol:
         return
-    while n_calls < max_calls:
+    while n_calls < max_calls and n_dry < n_places:
         dual = Prices(mixture.upper_price, mixture.lower_price)
-        if is_exploring and to_explore:
-            factor = to_explore.pop(0)
-            prices = _mean([p for p, _ in lines]) if factor is None else dual.scaled(factor)
-        elif not lines:
-            prices = dual.scaled(0.0)
+        if lines:
+            best, _ = lines[int(np.argmax(bounds))]
+            prices = _places(lines, best, dual)[n_dry]
         else:
-            best, _ = lines[int(np.argmax(lower_bounds(pool, moments)))]
-            prices = best.towards(dual, 1.0 if is_exploring else _STEP)
+            prices = dual.scaled(0.0)
         found = best_response(rate_price(moments, *prices))
         n_calls += 1
+        n_dry += 1
         lines.append((prices, moments.bound))
-        improves = False
         if found is not None:
+            known = (pool.costs() + pool.rates(moments) @ mixture.rate_price).min()
+            priced = found.cost + group_rates(moments, found.sums) @ mixture.rate_price
             pool.hypotheses.append(found)
-            reduced = found.cost + group_rates(moments, found.sums) @ mixture.rate_price
-            current = pool.costs()[:-1] + pool.rates(moments)[:-1] @ mixture.rate_price
-            improves = reduced < current.min() - tol / 2
-            mixture = mix(pool, moments)
-        now = standing(False)
-        if now.gap <= tol and not improves:
-            if not is_exploring:
-                is_exploring, to_explore = True, list(_EXPLORE)
-            elif not to_explore:
-                yield now._replace(is_done=True)
-                return
-        elif improves:
-            is_exploring, to_explore = False, []
-        elif not is_exploring:
-            # A step short of the programme's prices brought nothing: ask at the prices themselves.
-            is_exploring, to_explore = True, []
-        elif not to_explore:
-            to_explore = list(_EXPLORE)
-        yield now
-    return
-
-
-def _mean(prices: list[Prices]) -> Prices:
-    return Prices(
-        np.mean([p.upper for p in prices], axis=0), np.mean([p.lower for p in prices], axis=0)
-    )
+            if priced < known - tol / 2:
+                n_dry = 0
+        mixture, bounds = mix(pool, moments), lower_bounds(pool, moments)
+        yield Progress(mixture, float(bounds.max()), n_calls)

@@ -111,15 +111,17 @@ def solve_plain_thresholds(
     A sweep takes O(n log n) time for n thresholds; O(n) memory. The enumeration is bounded by a
     fixed budget.
     """
-    search = _prepare(points, moments, fp_cost, fn_cost)
+    # In units of the larger cost: what counts as rounding does not depend on the currency.
+    unit = max(fp_cost, fn_cost)
+    search = _prepare(points, moments, fp_cost / unit, fn_cost / unit)
     constant, _ = points.cost(fp_cost, fn_cost)
     best, cost = _sweep_from_starts(search, randomized)
     is_exact = moments.n_events == 1 and not moments.to_overall.any()
     if not is_exact:
-        reduced = reduced_cost(points, moments, fp_cost, fn_cost, randomized)
-        room = cost - (randomized.cost - constant) + _ROUNDING
+        reduced = reduced_cost(points, moments, fp_cost, fn_cost, randomized) / unit
+        room = cost - (randomized.cost - constant) / unit + _ROUNDING
         best, cost, is_exact = _enumerate(search, reduced, room, best, cost)
-    return None if best is None else PlainThresholds(best, float(cost + constant), is_exact)
+    return None if best is None else PlainThresholds(best, float(unit * cost + constant), is_exact)
 
 
 def _prepare(points: OperatingPoints, moments: Moments, fp_cost: float, fn_cost: float) -> _Search:

@@ -7,11 +7,9 @@ import pytest
 from helpers import (
     CRITERIA,
     Instance,
-    compared,
-    counted_rate,
-    counted_rates,
     criteria,
     instances,
+    keeps_bounds,
     random_instance,
     reproducible,
 )
@@ -46,22 +44,6 @@ def brute_force(instance, criterion):
         if cost < best and keeps_bounds(instance, criterion, decision):
             best = cost
     return best
-
-
-def keeps_bounds(instance, criterion, decision):
-    rows = instance.y, decision, instance.weight
-    for parity in criterion.parities():
-        for rate in parity.rates:
-            by_group = counted_rates(rate.name, *rows, instance.group, instance.n_groups)
-            by_group = by_group[~np.isnan(by_group)]
-            for one, other in compared(by_group, counted_rate(rate.name, *rows), parity):
-                if parity.min_ratio is None:
-                    missing = one - other - parity.max_difference
-                else:
-                    missing = parity.min_ratio * one - other
-                if missing > 1e-9:
-                    return False
-    return True
 
 
 def check_against_brute_force(instance, criterion):

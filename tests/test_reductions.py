@@ -1,0 +1,385 @@
+"""Reductions: optimal over every labelling, inside the certificate over a class, one pool."""
+
+import pickle
+from itertools import product
+
+import numpy as np
+import pytest
+import sklearn
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import linprog
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
+
+from fairlearnkit import (
+    AllOf,
+    DemographicParity,
+    EqualizedOdds,
+    EqualOpportunity,
+    ErrorRateParity,
+    ReductionClassifier,
+)
+from fairlearnkit.datasets import make_group_classification
+from fairlearnkit.exceptions import InfeasibleConstraintError
+from fairlearnkit.metrics import disparity
+from tests.helpers import compared, counted_rate, criteria, instances, reproducible
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::fairlearnkit.exceptions.DegenerateGroupWarning"  # tiny instances on purpose
+)
+
+
+class AnyLabelling(ClassifierMixin, BaseEstimator):
+    """A learner that can output every labelling of the training rows, told apart by column 0."""
+
+    def fit(self, X, y, sample_weight=None):
+        """Remember each row's label."""
+        self.classes_ = np.unique(y)
+        self.label_ = dict(zip(X[:, 0].tolist(), np.asarray(y).tolist(), strict=True))
+        return self
+
+    def predict(self, X):
+        """Return the remembered labels; the smaller one for rows left out as weightless."""
+        return np.array([self.label_.get(key, 0) for key in X[:, 0].tolist()])
+
+
+class Stump(ClassifierMixin, BaseEstimator):
+    """The rule ``sign * (x - threshold) > 0`` on column 0 with the least weighted error."""
+
+    def fit(self, X, y, sample_weight=None):
+        """Try every rule of the class."""
+        self.classes_ = np.array([0, 1])
+        weight = np.ones(len(y)) if sample_weight is None else sample_weight
+        rules = list(stumps(X))
+        errors = [weight[decide(rule, X) != y].sum() for rule in rules]
+        self.rule_ = rules[int(np.argmin(errors))]
+        return self
+
+    def predict(self, X):
+        """Decide by the rule."""
+        return decide(self.rule_, X)
+
+
+def stumps(X):
+    """Return every rule that differs on some data, the two constants among them."""
+    places = np.unique(X[:, 0])
+    return product((-1, 1), [places[0] - 1, *((places[1:] + places[:-1]) / 2)])
+
+
+def decide(rule, X):
+    sign, place = rule
+    return (sign * (X[:, 0] - place) > 0).astype(int)
+
+
+def exact_programme(decisions, instance, criterion, strata=None, weight_rates=True):
+    """Return the least mean cost of mixing given decisions, by a programme over all pairs."""
+    y, weight = instance.y, instance.weight
+    rate_weight = weight if weight_rates else np.ones(len(y))
+    strata = np.zeros(len(y), dtype=int) if strata is None else strata
+    rows, bounds = [], []
+    for parity in criterion.parities():
+        for rate in parity._rates():
+            for stratum in np.unique(strata):
+                inside = strata == stratum
+
+                def by_decision(rows_of, name=rate.name):
+                    return np.array(
+                        [
+                            counted_rate(name, y[rows_of], d[rows_of], rate_weight[rows_of])
+                            for d in decisions
+                        ]
+                    )
+
+                of_groups = [
+                    by_decision(inside & (instance.group == g)) for g in np.unique(instance.group)
+                ]
+                of_groups = [r for r in of_groups if not np.isnan(r).any()]
+                if len(of_groups) < 2:
+                    continue
+                for one, other in compared(of_groups, by_decision(inside), parity):
+                    if parity.min_ratio is None:
+                        rows.append(one - other)
+                        bounds.append(parity.max_difference)
+                    else:
+                        rows.append(parity.min_ratio * one - other)
+                        bounds.append(0.0)
+    costs = [instance.counted_cost(d) for d in decisions]
+    result = linprog(
+        costs,
+        A_ub=np.array(rows) if rows else None,
+        b_ub=bounds if rows else None,
+        A_eq=np.ones((1, len(costs))),
+        b_eq=[1.0],
+    )
+    return result.fun
+
+
+def reduction(instance, criterion, learner, X, tol=1e-9, **params):
+    """Fit the reduction of an instance to the end."""
+    fit_params = {key: params.pop(key) for key in ("control_features",) if key in params}
+    clf = ReductionClassifier(
+        learner,
+        criterion,
+        costs={"fp": instance.fp_cost, "fn": instance.fn_cost},
+        tol=tol,
+        max_fits=500,
+        **params,
+    )
+    return clf.fit(
+        X,
+        instance.y,
+        sensitive_features=instance.group,
+        sample_weight=instance.weight,
+        **fit_params,
+    )
+
+
+def every_labelling(n):
+    return np.array(list(product((0.0, 1.0), repeat=n)))
+
+
+def two_classes(instance):
+    return len(np.unique(instance.y)) == 2
+
+
+small = instances(max_rows=8).filter(two_classes)
+
+
+@given(instance=small, criterion=criteria())
+@reproducible(max_examples=60)
+def test_optimal_over_every_labelling(instance, criterion):
+    """With a learner that can label at will the answer is that of the programme over all 2^n."""
+    X = np.arange(len(instance.y), dtype=float)[:, None]
+    clf = reduction(instance, criterion, AnyLabelling(), X)
+    exact = exact_programme(every_labelling(len(X)), instance, criterion)
+
+    scale = max(instance.fp_cost, instance.fn_cost)
+    assert clf.cost_ == pytest.approx(exact, abs=2e-8 * scale)
+    assert clf.lower_bound_ <= exact + 1e-8 * scale
+    decided = clf.decision_probability(X)[:, 1]
+    assert clf.cost_ == pytest.approx(instance.counted_cost(decided), abs=1e-9 * scale)
+
+
+@given(instance=small, criterion=criteria(), seed=st.integers(0, 2**16))
+@reproducible(max_examples=40)
+def test_optimal_with_strata_and_unweighted_rates(instance, criterion, seed):
+    """The same where groups are compared within strata and weights count in the cost only."""
+    X = np.arange(len(instance.y), dtype=float)[:, None]
+    strata = np.random.default_rng(seed).integers(2, size=len(X))
+    clf = reduction(
+        instance, criterion, AnyLabelling(), X, weight_rates=False, control_features=strata
+    )
+    exact = exact_programme(
+        every_labelling(len(X)),
+        instance,
+        criterion,
+        strata,
+        False,
+    )
+    scale = max(instance.fp_cost, instance.fn_cost)
+    assert clf.cost_ == pytest.approx(exact, abs=2e-8 * scale)
+
+
+@given(instance=instances(max_rows=14).filter(two_classes), criterion=criteria())
+@reproducible(max_examples=60)
+def test_true_optimum_of_an_exactly_learned_class_lies_in_the_band(instance, criterion):
+    """With an exact minimiser of weighted error the lower bound holds against its whole class."""
+    X = instance.score[:, None] + 0.01 * np.arange(len(instance.y))[:, None]
+    clf = reduction(instance, criterion, Stump(), X)
+    every = np.array([decide(rule, X) for rule in stumps(X)], dtype=float)
+    exact = exact_programme(every, instance, criterion)
+
+    scale = max(instance.fp_cost, instance.fn_cost)
+    assert clf.lower_bound_ - 1e-8 * scale <= exact <= clf.cost_ + 1e-8 * scale
+    assert clf.cost_ == pytest.approx(exact, abs=2e-8 * scale)
+
+
+def make_data(n_samples=1500, random_state=0):
+    return make_group_classification(
+        n_samples,
+        base_rates=(0.55, 0.3, 0.4),
+        class_sep=(1.6, 1.2, 1.4),
+        random_state=random_state,
+    )
+
+
+X, Y, GROUPS = make_data()
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    clf = ReductionClassifier(LogisticRegression(), EqualizedOdds(max_difference=0.05))
+    return clf.fit(X, Y, sensitive_features=GROUPS)
+
+
+def test_constraint_holds_and_the_gap_is_closed(fitted):
+    """Expected rates on the training rows meet the bound, and the number is the metric's."""
+    found = disparity(
+        fitted.constraint, Y, fitted.decision_probability(X), sensitive_features=GROUPS
+    )
+    assert found == pytest.approx(fitted.disparity_, abs=1e-9)
+    assert found <= 0.05 + 1e-9
+    assert 0 <= fitted.gap_ <= fitted.tol
+    assert fitted.gap_ == pytest.approx(fitted.cost_ - fitted.lower_bound_, abs=1e-12)
+
+
+def test_support_is_small(fitted):
+    """A basic solution mixes at most events x (groups - 1) + 1 models."""
+    assert len(fitted.estimators_) == len(fitted.weights_) <= 2 * (3 - 1) + 1
+    assert fitted.weights_.sum() == pytest.approx(1.0)
+    assert (fitted.weights_ > 0).all()
+
+
+def test_curve_is_convex_with_a_band_around_the_cost(fitted):
+    """The curve falls, its price falls, and the lower bound stays below it at every breakpoint."""
+    curve = fitted.frontier_
+    assert (np.diff(curve.cost) <= 1e-9).all()
+    assert (np.diff(curve.price) <= 1e-9).all()
+    assert (curve.lower_bound <= curve.cost + 1e-12).all()
+    assert curve(0.05) == pytest.approx(fitted.cost_, abs=1e-9)
+
+
+@pytest.mark.parametrize("knob", [0.2, 0.1, 0.02, 0.0])
+def test_another_knob_agrees_with_a_fresh_fit(knob):
+    """`at` is as good as fitting anew at that knob, within both gaps, where these are absolute."""
+    few = slice(0, 120)
+    clf = ReductionClassifier(Stump(), EqualizedOdds(max_difference=0.05))
+    turned = clf.fit(X[few], Y[few], sensitive_features=GROUPS[few]).at(max_difference=knob)
+    fresh = ReductionClassifier(Stump(), EqualizedOdds(max_difference=knob))
+    fresh.fit(X[few], Y[few], sensitive_features=GROUPS[few])
+
+    assert turned.gap_ <= clf.tol
+    assert turned.disparity_ <= knob + 1e-9
+    assert abs(turned.cost_ - fresh.cost_) <= turned.gap_ + fresh.gap_ + 1e-9
+
+
+def test_one_pool_serves_all_knobs():
+    """Later knobs fit few models or none, and no existing estimator changes."""
+    clf = ReductionClassifier(LogisticRegression(), DemographicParity(max_difference=0.05))
+    clf.fit(X, Y, sensitive_features=GROUPS)
+    first, before = clf.n_fits_, clf.decision_probability(X)
+    knobs = [clf.at(max_difference=knob) for knob in np.linspace(0.2, 0.0, 11)]
+    assert clf.at(max_difference=0.05).cost_ <= clf.cost_ + 1e-12
+    assert first < knobs[-1].n_fits_ == clf.n_fits_ <= 11 * first / 2
+    np.testing.assert_array_equal(clf.decision_probability(X), before)
+    assert (np.diff([k.cost_ for k in knobs]) >= -clf.tol).all()
+
+
+def test_pickles_read_the_pool_and_say_where_it_does_not_suffice(fitted):
+    """A pickle keeps models, not rows: another knob needs a narrow band, or is an error."""
+    copy = pickle.loads(pickle.dumps(fitted))
+    assert len(pickle.dumps(fitted)) < X.nbytes
+    np.testing.assert_array_equal(copy.predict(X), fitted.predict(X))
+    assert copy.at(max_difference=0.05).cost_ == pytest.approx(fitted.cost_, abs=fitted.tol)
+    with pytest.raises(AttributeError, match=r"to .* only, more than tol=1e-09"):
+        copy.set_params(tol=1e-9).at(max_difference=0.001)
+
+
+def test_groups_are_not_needed_at_prediction():
+    """The models see X alone; the attribute may be dropped from it."""
+    with_group = np.column_stack([X, GROUPS])
+    clf = ReductionClassifier(
+        LogisticRegression(),
+        DemographicParity(max_difference=0.05),
+        sensitive_columns=-1,
+        drop_sensitive=True,
+    ).fit(with_group, Y)
+    elsewhere = with_group.copy()
+    elsewhere[:, -1] = 7.0
+    np.testing.assert_array_equal(
+        clf.decision_probability(with_group), clf.decision_probability(elsewhere)
+    )
+
+
+@pytest.mark.parametrize("routing", [False, True])
+def test_weights_reach_the_last_step_of_nested_pipelines(routing):
+    """A pipeline in a pipeline learns the constraint, with metadata routing on or off."""
+    nested = make_pipeline(StandardScaler(), make_pipeline(StandardScaler(), LogisticRegression()))
+    flat = make_pipeline(StandardScaler(), LogisticRegression())
+    with sklearn.config_context(enable_metadata_routing=routing):
+        clf = ReductionClassifier(nested, DemographicParity(max_difference=0.02))
+        clf.fit(X, Y, sensitive_features=GROUPS)
+    same = ReductionClassifier(flat, DemographicParity(max_difference=0.02))
+    same.fit(X, Y, sensitive_features=GROUPS)
+    assert clf.disparity_ <= 0.02 + 1e-9
+    assert clf.cost_ == pytest.approx(same.cost_, abs=1e-9)
+
+
+def test_estimator_without_sample_weight_is_an_error():
+    """Weights are how constraints are taught: without them nothing can be promised."""
+    clf = ReductionClassifier(KNeighborsClassifier(), DemographicParity(max_difference=0.1))
+    with pytest.raises(ValueError, match=r"must take sample_weight.*KNeighborsClassifier"):
+        clf.fit(X, Y, sensitive_features=GROUPS)
+
+
+def test_running_out_of_fits_warns_with_the_gap():
+    """What is not certified is said."""
+    clf = ReductionClassifier(
+        LogisticRegression(), EqualizedOdds(max_difference=0.01), max_fits=2, tol=1e-6
+    )
+    with pytest.warns(ConvergenceWarning, match=r"max_fits=2 reached with a gap of 0\.\d+"):
+        clf.fit(X, Y, sensitive_features=GROUPS)
+    assert clf.gap_ > clf.tol
+    assert clf.disparity_ <= 0.01 + 1e-9
+
+
+def test_single_model_is_one_fitted_model_within_the_bound():
+    """Without randomisation one model of the pool decides, and its price is reported."""
+    tree = DecisionTreeClassifier(max_depth=3, random_state=0)
+    clf = ReductionClassifier(tree, DemographicParity(max_difference=0.1), randomized=False)
+    clf.fit(X, Y, sensitive_features=GROUPS)
+    assert len(clf.estimators_) == 1
+    assert isinstance(clf.estimators_[0], DecisionTreeClassifier)
+    np.testing.assert_array_equal(clf.predict(X), clf.estimators_[0].predict(X))
+    assert clf.disparity_ <= 0.1 + 1e-9
+    mixed = ReductionClassifier(tree, DemographicParity(max_difference=0.1))
+    mixed.fit(X, Y, sensitive_features=GROUPS)
+    assert clf.gap_ >= clf.cost_ - mixed.cost_ - 1e-12
+    with pytest.raises(AttributeError, match="randomized=False"):
+        clf.frontier_  # noqa: B018
+
+
+def test_no_single_model_within_the_bound_is_an_error_that_says_how_near():
+    """An exact bound on error rates is met by no single model here."""
+    clf = ReductionClassifier(
+        LogisticRegression(), ErrorRateParity(max_difference=0.0), randomized=False
+    )
+    with pytest.raises(InfeasibleConstraintError, match=r"nearest is beyond it by 0\.\d+"):
+        clf.fit(X, Y, sensitive_features=GROUPS)
+
+
+def test_ratio_bounds_and_several_criteria():
+    """Ratios, and criteria with bounds of their own, hold together."""
+    both = AllOf([EqualOpportunity(max_difference=0.03), DemographicParity(min_ratio=0.85)])
+    clf = ReductionClassifier(LogisticRegression(), both).fit(X, Y, sensitive_features=GROUPS)
+    difference, ratio = clf.disparity_
+    assert difference <= 0.03 + 1e-9
+    assert ratio >= 0.85 - 1e-9
+    looser = clf.at(constraint=DemographicParity(min_ratio=0.7))
+    assert looser.disparity_ >= 0.7 - 1e-9
+    assert looser.cost_ <= clf.cost_ + clf.tol
+
+
+def test_progress_is_printed_on_request(capsys):
+    """One line per fit: fits, cost, largest violation and gap."""
+    clf = ReductionClassifier(
+        LogisticRegression(), DemographicParity(max_difference=0.05), verbose=1
+    ).fit(X, Y, sensitive_features=GROUPS)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) >= clf.n_fits_
+    assert "cost" in lines[-1]
+    assert "gap" in lines[-1]
+    clf.set_params(verbose=0).fit(X, Y, sensitive_features=GROUPS)
+    assert capsys.readouterr().out == ""
+
+
+def test_hashed_decisions_keep_the_rates_up_to_chance(fitted):
+    """Realised gaps stay within sampling error of the expected ones."""
+    # At most a third of 1,500 rows are in the smallest group and label: five standard errors.
+    assert abs(fitted.realized_disparity_ - fitted.disparity_) < 5 * 0.5 / np.sqrt(150)
