@@ -116,7 +116,7 @@ class CostFrontier:
         self.lower_bound = cost if lower_bound is None else lower_bound
 
     def __call__(self, knob: float) -> float:
-        """Return the least mean cost at a knob within the range."""
+        """Return the least mean cost at one knob within the range."""
         self._check(knob)
         return float(np.interp(knob, self.knob, self.cost))
 
@@ -683,6 +683,8 @@ def weight_keyword(estimator: Any) -> str | None:
         name, last = estimator.steps[-1]
         inner = weight_keyword(last)
         return None if inner is None else f"{name}__{inner}"
+    if isinstance(estimator, BaseSearchCV):
+        return weight_keyword(estimator.estimator)
     if isinstance(estimator, BaseSearchCV):
         return weight_keyword(estimator.estimator)
     return "sample_weight" if has_fit_parameter(estimator, "sample_weight") else None

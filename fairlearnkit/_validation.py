@@ -6,7 +6,6 @@ Data frames of any library are read through narwhals, column by column; none is 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from datetime import timedelta
 from numbers import Integral, Real
 from typing import Any
 
@@ -207,6 +206,12 @@ def label_array(labels: list) -> NDArray[Any]:
 
 def _split_columns(values: Any, what: str) -> list[Any]:
     """Return one-dimensional columns: narwhals series, arrays or lists."""
+    if values is None or isinstance(values, str):
+        msg = (
+            f"{what} must be values, one per row of X, got {values!r}. Names of columns go in "
+            f"{what.replace('features', 'columns')}."
+        )
+        raise ValueError(msg)
     frame = nw.from_native(values, eager_only=True, allow_series=True, pass_through=True)
     if isinstance(frame, nw.Series):
         return [frame]
@@ -235,6 +240,9 @@ def factorize(column: Any) -> tuple[Int, list]:
     """Return a column as integer codes with the values they stand for; missing is None."""
     if isinstance(column, nw.Series):
         column = _series_values(column)
+    if column.dtype.kind in "mM":
+        # In microseconds, which Python's own dates have, so that the unit does not matter.
+        column = column.astype("datetime64[us]" if column.dtype.kind == "M" else "timedelta64[us]")
     if column.dtype.kind in "biuf":
         found, codes = np.unique(column, return_inverse=True)
         values = found.tolist()
@@ -383,20 +391,39 @@ def hash_rows(X: Any, key: int) -> Float:
 def _column_codes(X: Any) -> Iterator[NDArray[np.uint64]]:
     if _is_frame(X):
         for series in nw.from_native(X, eager_only=True).iter_columns():
-            if isinstance(series.dtype, nw.Datetime):
-                # No text: in pandas that of a moment depends on the other rows of the column.
-                series = series.dt.timestamp("us")
-            yield _value_codes(_series_values(series))
+            yield _value_codes(_instants(series) if _is_time(series) else _series_values(series))
     else:
         for column in X.T:
             yield _value_codes(column)
 
 
+def _is_time(series: nw.Series) -> bool:
+    return isinstance(series.dtype, (nw.Date, nw.Datetime, nw.Duration))
+
+
+def _instants(series: nw.Series) -> NDArray[Any]:
+    """Return times as microseconds, from the epoch or in length, whatever the library."""
+    if isinstance(series.dtype, nw.Duration):
+        values = series.dt.total_microseconds()
+    else:
+        if isinstance(series.dtype, nw.Date):
+            series = series.cast(nw.Datetime("us"))
+        values = series.dt.timestamp("us")
+    return _series_values(values)
+
+
 def _value_codes(column: NDArray[Any]) -> NDArray[np.uint64]:
     """Return the code of every value of a column."""
+    if column.dtype.kind in "mM":
+        kind = "datetime64[us]" if column.dtype.kind == "M" else "timedelta64[us]"
+        instant = column.astype(kind).astype(np.int64).astype(float)
+        column = np.where(np.isnat(column), np.nan, instant)
     if column.dtype.kind in "biuf":
         return number_codes(column)
-    codes, values = factorize(column)
+    try:
+        codes, values = factorize(column)
+    except TypeError:  # lists, dicts and the like: by what they print as
+        codes, values = factorize(np.array([str(value) for value in column], dtype=object))
     table = [_value_code(value) for value in values]
     return np.array(table, dtype=np.uint64)[codes]
 
@@ -404,10 +431,11 @@ def _value_codes(column: NDArray[Any]) -> NDArray[np.uint64]:
 def _value_code(value: Any) -> int:
     if value is None:
         return int(number_codes(np.array([np.nan]))[0])
-    if isinstance(value, timedelta):
-        value = value / timedelta(microseconds=1)
     if isinstance(value, (Real, np.bool_)):
-        return int(number_codes(np.array([float(value)]))[0])
+        try:
+            return int(number_codes(np.array([float(value)]))[0])
+        except OverflowError:  # an integer beyond all floats
+            return text_code(str(value).encode("utf-8"))
     return text_code(value if isinstance(value, bytes) else str(value).encode("utf-8"))
 
 

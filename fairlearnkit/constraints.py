@@ -203,19 +203,20 @@ class Criterion(BaseEstimator):
         """Return the disparity of each of `parities`, in the form of its own bound.
 
         The largest difference over its rates, or the smallest ratio where its bound is one; NaN
-        where one of its rates is defined for fewer than two groups.
+        where one of its rates is defined for fewer than two groups in every stratum.
         """
-        found = np.where(moments.is_ratio, ratios(moments, rates), differences(moments, rates))
-        n_rates = [len(parity._rates()) for parity in self.parities()]
-        n_strata = moments.n_events // sum(n_rates)
-        parts = np.split(found, np.cumsum(n_rates)[:-1] * n_strata)
-        is_ratio = [parity.min_ratio is not None for parity in self.parities()]
-        return np.array(
-            [
-                part.min() if ratio else part.max()
-                for part, ratio in zip(parts, is_ratio, strict=True)
-            ]
-        )
+        by_event = np.where(moments.is_ratio, ratios(moments, rates), differences(moments, rates))
+        parities = list(self.parities())
+        n_rates = [len(parity._rates()) for parity in parities]
+        # The worst stratum of each rate, among those that can be compared, then the worst rate.
+        by_rate = by_event.reshape(sum(n_rates), -1)
+        found = []
+        for parity, part in zip(parities, np.split(by_rate, np.cumsum(n_rates)[:-1]), strict=True):
+            if parity.min_ratio is None:
+                found.append(np.fmax.reduce(part, axis=1).max())
+            else:
+                found.append(np.fmin.reduce(part, axis=1).min())
+        return np.array(found)
 
     def _check(self, *, needs_bound: bool) -> None:
         """Raise a ValueError where a parameter is not valid, or a bound is missing."""

@@ -171,6 +171,7 @@ def group_rates(
     ),
     sample_weight: ArrayLike | None = None,
     pos_label: Any = None,
+    missing: str = "error",
 ) -> GroupRates:
     """Return rates by group, with the largest gap and the smallest ratio of each.
 
@@ -190,6 +191,8 @@ def group_rates(
         Weights of the rows, >= 0.
     pos_label : int, float, bool or str, default=None
         The label whose prediction counts as selection; None means the larger of the two.
+    missing : {"error", "group"}, default="error"
+        Whether missing values among the groups are an error or a group of their own.
 
     Returns
     -------
@@ -212,14 +215,18 @@ def group_rates(
     difference                 0.5000              0.5000               0.5000      0.0000
     ratio                      0.3333              0.5000               0.0000      1.0000
     """
-    cells = _read(y_true, y_pred, sensitive_features, sample_weight, pos_label)
+    cells = _read(y_true, y_pred, sensitive_features, sample_weight, pos_label, missing)
     criterion = Parity(rates)
     criterion._check(needs_bound=False)
     moments = criterion._moments_of_mass(cells.mass)
+    _warn_undefined(criterion, moments, cells.labels, stacklevel=3)
     by_row = rates_of_rows(moments, cells.sums)
     table = np.full((moments.n_events, len(cells.labels)), np.nan)
     table[moments.event, moments.unit] = by_row
     names = [rate.name for rate in criterion._rates()]
+    if len(set(names)) < len(names):
+        msg = f"rates must have different names, got {names}."
+        raise ValueError(msg)
 
     def named(values: Float) -> dict[str, float]:
         return dict(zip(names, values.tolist(), strict=True))
@@ -242,6 +249,7 @@ def disparity(
     sensitive_features: Any,
     sample_weight: ArrayLike | None = None,
     pos_label: Any = None,
+    missing: str = "error",
 ) -> float | Float:
     """Return how unequal predictions are in the sense of a criterion: what its bound bounds.
 
@@ -260,6 +268,8 @@ def disparity(
         Weights of the rows, >= 0.
     pos_label : int, float, bool or str, default=None
         The label whose prediction counts as selection; None means the larger of the two.
+    missing : {"error", "group"}, default="error"
+        Whether missing values among the groups are an error or a group of their own.
 
     Returns
     -------
@@ -284,10 +294,18 @@ def disparity(
     >>> disparity(both, y_true, y_pred, sensitive_features=sex)
     0.5
     """
+    if not isinstance(criterion, Criterion):
+        msg = f"criterion must be a criterion such as DemographicParity(), got {criterion!r}."
+        raise ValueError(msg)
     criterion._check(needs_bound=False)
-    cells = _read(y_true, y_pred, sensitive_features, sample_weight, pos_label)
+    cells = _read(y_true, y_pred, sensitive_features, sample_weight, pos_label, missing)
+    return _disparity(criterion, cells)
+
+
+def _disparity(criterion: Criterion, cells: _Cells) -> float | Float:
+    # Called by the public functions themselves: level 4 is the line that called those.
     moments = criterion._moments_of_mass(cells.mass)
-    _warn_undefined(criterion, moments, cells.labels)
+    _warn_undefined(criterion, moments, cells.labels, stacklevel=4)
     found = criterion._disparities(moments, rates_of_rows(moments, cells.sums))
     return float(found[0]) if len(found) == 1 else found
 
@@ -312,6 +330,8 @@ _DOC = """Return the {summary}.
         Weights of the rows, >= 0.
     pos_label : int, float, bool or str, default=None
         The label whose prediction counts as selection; None means the larger of the two.
+    missing : {{"error", "group"}}, default="error"
+        Whether missing values among the groups are an error or a group of their own.
     method : {{"between_groups", "to_overall"}}, default="between_groups"
         Compare groups with each other, or each group with the rate over all rows.
 
@@ -357,6 +377,7 @@ class _Metric(Protocol):
         sensitive_features: Any,
         sample_weight: ArrayLike | None = None,
         pos_label: Any = None,
+        missing: str = "error",
         method: str = "between_groups",
     ) -> float: ...
 
@@ -372,6 +393,7 @@ def _metric(name: str, criterion: type[Any], what: str, example: float) -> _Metr
         sensitive_features: Any,
         sample_weight: ArrayLike | None = None,
         pos_label: Any = None,
+        missing: str = "error",
         method: str = "between_groups",
     ) -> float:
         if method not in _REFERENCE:
@@ -379,15 +401,8 @@ def _metric(name: str, criterion: type[Any], what: str, example: float) -> _Metr
             raise ValueError(msg)
         # The value of a bound does not matter here, only which of the two is set.
         bound = {"min_ratio": 1.0} if is_ratio else {"max_difference": 0.0}
-        value = disparity(
-            criterion(reference=_REFERENCE[method], **bound),
-            y_true,
-            y_pred,
-            sensitive_features=sensitive_features,
-            sample_weight=sample_weight,
-            pos_label=pos_label,
-        )
-        return float(value)
+        cells = _read(y_true, y_pred, sensitive_features, sample_weight, pos_label, missing)
+        return float(_disparity(criterion(reference=_REFERENCE[method], **bound), cells))
 
     metric.__name__ = metric.__qualname__ = name
     metric.__doc__ = _DOC.format(
@@ -455,8 +470,12 @@ def _read(
     sensitive_features: Any,
     sample_weight: ArrayLike | None,
     pos_label: Any,
+    missing: str,
 ) -> _Cells:
     """Return predictions as weighted sums per group and label."""
+    if missing not in ("error", "group"):
+        msg = f"missing must be 'error' or 'group', got {missing!r}."
+        raise ValueError(msg)
     truth = column_or_1d(checks.as_decisions(y_true))
     decisions = checks.as_decisions(y_pred)
     check_consistent_length(truth, decisions)
@@ -465,7 +484,7 @@ def _read(
     positive, accepted = _positive_and_accepted(truth, decisions, pos_label)
     weight = checks.check_weights(sample_weight, truth)
     group, labels = checks.encode_groups(
-        sensitive_features, len(truth), missing="error", what="sensitive_features"
+        sensitive_features, len(truth), missing=missing, what="sensitive_features"
     )
     label = positive.astype(np.intp)
     return _Cells(
@@ -559,7 +578,16 @@ def _probabilities(decisions: NDArray[Any]) -> Float:
     return probability
 
 
-def _warn_undefined(criterion: Criterion, moments: Moments, labels: list[Any]) -> None:
+def _warn_undefined(
+    criterion: Criterion, moments: Moments, labels: list[Any], stacklevel: int
+) -> None:
+    """Warn of rates that are not defined for a group, or of one group only."""
+    if len(labels) < 2:
+        warnings.warn(
+            f"There is one group only ({checks.group_name(labels[0])}): nothing is compared.",
+            DegenerateGroupWarning,
+            stacklevel=stacklevel,
+        )
     rates = [rate for parity in criterion.parities() for rate in parity._rates()]
     defined = np.zeros((moments.n_events, len(labels)), dtype=bool)
     defined[moments.event, moments.unit] = True
@@ -574,5 +602,5 @@ def _warn_undefined(criterion: Criterion, moments: Moments, labels: list[Any]) -
             "Not defined for want of rows, and left out of the comparison: "
             f"{'; '.join(missing[:10])}{more}.",
             DegenerateGroupWarning,
-            stacklevel=3,
+            stacklevel=stacklevel,
         )

@@ -83,7 +83,7 @@ def test_no_groups(fitted, method):
         (GROUPS.tolist() * 2, ["one value per row of X", "got 400 for 200 rows"]),
         (FRAME[["group", "code"]][:50], ["one value per row of X", "got 50 for 200 rows"]),
         ([], ["one value per row of X", "got 0 for 200 rows"]),
-        ("group", ["one value per row of X", "got"]),
+        ("group", ["one per row of X", "got 'group'", "go in sensitive_columns"]),
         (1, ["one- or two-dimensional", "shape ()"]),
         (np.zeros((N, 2, 2)), ["one- or two-dimensional", "shape (200, 2, 2)"]),
         (FRAME[[]], ["at least one column", "got none"]),

@@ -11,7 +11,6 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
-import sklearn
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -19,7 +18,6 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from sklearn.utils.fixes import parse_version
 
 from fairlearnkit import (
     AllOf,
@@ -28,6 +26,7 @@ from fairlearnkit import (
     EqualOpportunity,
     ErrorRateParity,
     GroupThresholdClassifier,
+    ReductionClassifier,
 )
 from fairlearnkit.datasets import make_group_classification
 
@@ -46,19 +45,6 @@ class FirstColumnIsLarge:
         return "first_column_is_large"
 
 
-def expected_failures(estimator):
-    """Return no failures, but for a check that is wrong in scikit-learn before 1.7.
-
-    It gave binary classifiers other labels with weights than without (scikit-learn issue 30770).
-    """
-    if parse_version(sklearn.__version__) >= parse_version("1.7"):
-        return {}
-    return {
-        f"check_sample_weight_equivalence_on_{kind}_data": "scikit-learn issue 30770"
-        for kind in ("dense", "sparse")
-    }
-
-
 LOOSE = [
     DemographicParity(max_difference=0.9),
     DemographicParity(min_ratio=0.1, reference="overall"),
@@ -73,12 +59,13 @@ COLUMN = {"sensitive_columns": FirstColumnIsLarge()}
 CONTRACT = [
     *(GroupThresholdClassifier(LEARNER, constraint, cv=2, **COLUMN) for constraint in LOOSE),
     GroupThresholdClassifier(LEARNER, LOOSE[0], cv=2, randomized=False, **COLUMN),
+    *(ReductionClassifier(LEARNER, constraint, **COLUMN) for constraint in LOOSE),
 ]
 
 
 # scikit-learn's data are tiny: some of its groups are small, or alone.
 @pytest.mark.filterwarnings("ignore::fairlearnkit.exceptions.DegenerateGroupWarning")
-@parametrize_with_checks(CONTRACT, expected_failed_checks=expected_failures)
+@parametrize_with_checks(CONTRACT)
 def test_scikit_learn_contract(estimator, check):
     """Every check of scikit-learn passes, whatever the criterion."""
     check(estimator)

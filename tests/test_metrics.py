@@ -336,7 +336,8 @@ def test_intersections():
     joined = [f"{s} {a}" for s, a in zip(sex, age, strict=True)]
     columns = np.array([sex, age], dtype=object).T
 
-    by_columns = group_rates(y_true, y_pred, sensitive_features=columns)
+    with pytest.warns(DegenerateGroupWarning, match="group f, 30|group m, 60"):
+        by_columns = group_rates(y_true, y_pred, sensitive_features=columns)
 
     # f, 30: 2 of 3 accepted; m, 30: none of 1; m, 60: 1 of 2
     np.testing.assert_allclose(by_columns["selection_rate"], [2 / 3, 0, 1 / 2])
@@ -514,8 +515,42 @@ def test_below_two_groups_nothing_is_compared(kind, method):
     ):
         found = metric([0, 0, 0, 0], [0, 1, 0, 1], sensitive_features=groups, method=method)
     assert np.isnan(found)
-    one_group = metric([0, 1, 0, 1], [0, 1, 0, 0], sensitive_features=["a"] * 4, method=method)
-    assert np.isnan(one_group)
+    with pytest.warns(DegenerateGroupWarning, match=r"one group only \(a\): nothing is compared"):
+        found = metric([0, 1, 0, 1], [0, 1, 0, 0], sensitive_features=["a"] * 4, method=method)
+    assert np.isnan(found)
+
+
+@pytest.mark.parametrize("metric", [equalized_odds_difference, group_rates])
+def test_warnings_point_at_the_line_that_called(metric):
+    """A warning names the file of whoever called the metric."""
+    with pytest.warns(DegenerateGroupWarning) as caught:
+        metric([0, 1, 0, 0], [0, 1, 0, 1], sensitive_features=["a", "a", "b", "b"])
+    assert {warning.filename for warning in caught} == {__file__}
+
+
+def test_missing_groups_may_be_a_group_of_their_own():
+    """What an estimator with ``missing="group"`` decides can be measured on the same rows."""
+    y_true, y_pred, groups = [0, 1, 0, 1], [0, 1, 1, 1], ["a", "a", None, np.nan]
+    found = demographic_parity_difference(
+        y_true, y_pred, sensitive_features=groups, missing="group"
+    )
+    assert found == 0.5  # half of a, all of the two without a group
+    with pytest.raises(ValueError, match=r"missing must be 'error' or 'group', got 'drop'"):
+        group_rates(y_true, y_pred, sensitive_features=groups, missing="drop")
+
+
+def test_rates_of_one_name_are_refused():
+    """Two rates of one name would hide each other in the table."""
+    same = Rate("selection_rate", ("tp",))
+    with pytest.raises(ValueError, match="rates must have different names"):
+        group_rates([0, 1], [0, 1], sensitive_features=[0, 1], rates=[SELECTION_RATE, same])
+
+
+def test_disparity_wants_a_criterion():
+    """A name or a class is not a criterion."""
+    for wrong in ("demographic_parity", EqualOpportunity):
+        with pytest.raises(ValueError, match="criterion must be a criterion such as"):
+            disparity(wrong, [0, 1], [0, 1], sensitive_features=[0, 1])
 
 
 @pytest.mark.parametrize("kind", ["difference", "ratio"])
@@ -567,7 +602,8 @@ difference                 1.0000              0.5000
 ratio                      0.0000              0.5000"""
     rates = [SELECTION_RATE, TRUE_POSITIVE_RATE]
 
-    found = group_rates(y_true, y_pred, sensitive_features=groups, rates=rates)
+    with pytest.warns(DegenerateGroupWarning, match="true positive rate of group x"):
+        found = group_rates(y_true, y_pred, sensitive_features=groups, rates=rates)
 
     assert str(found) == table
     assert repr(found) == table

@@ -1,0 +1,104 @@
+"""Turning what users pass into arrays: where values must count, not how they are stored."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from fairlearnkit import DemographicParity, EqualizedOdds, GroupThresholdClassifier
+from fairlearnkit._validation import encode_groups, hash_rows
+from fairlearnkit.exceptions import DegenerateGroupWarning
+
+TIMES = [datetime(2020, 1, 1), datetime(2020, 1, 2), datetime(2020, 1, 6, 10), None]
+LENGTHS = [timedelta(days=1), timedelta(seconds=1), timedelta(hours=7), None]
+
+
+@pytest.mark.parametrize("values", [TIMES, LENGTHS], ids=["times", "lengths"])
+def test_hash_of_times_does_not_depend_on_other_rows_or_library(values):
+    """A time counts by its instant, a length by its microseconds."""
+    expected = hash_rows(pd.DataFrame({"t": pd.Series(values)}), 0)
+    assert len(set(expected)) == len(values)
+    np.testing.assert_array_equal(hash_rows(pl.DataFrame({"t": values}), 0), expected)
+    np.testing.assert_array_equal(
+        hash_rows(pd.DataFrame({"t": pd.Series(values[:2])}), 0), expected[:2]
+    )
+    array = pd.Series(values).to_numpy()[:, None]
+    np.testing.assert_array_equal(hash_rows(array, 0), expected)
+
+
+def test_hash_of_dates_and_of_times_in_a_zone():
+    """Dates and times with a zone are hashed by the same instant in every library."""
+    zoned = [time.replace(tzinfo=UTC) for time in TIMES[:3]]
+    np.testing.assert_array_equal(
+        hash_rows(pl.DataFrame({"t": zoned}), 0),
+        hash_rows(pd.DataFrame({"t": pd.Series(zoned)}), 0),
+    )
+    dates = pl.DataFrame({"t": [time.date() for time in TIMES[:3]]})
+    assert len(set(hash_rows(dates, 0))) == 3
+
+
+def test_hash_of_odd_cells():
+    """Lists, dicts and integers beyond all floats have a hash like anything else."""
+    odd = pd.DataFrame({"a": [[1], {2: 3}, [1]], "b": [10**400, 1, 10**400]})
+    found = hash_rows(odd, 0)
+    assert found[0] == found[2] != found[1]
+
+
+def test_groups_that_are_times():
+    """A time is the same group from an array, whatever its unit, and from a series."""
+    array = np.array(["2020-01-01", "2020-01-02"], dtype="datetime64[ns]")
+    kinds = [array, array.astype("datetime64[D]"), pd.Series(array), pl.Series(array)]
+    found = [encode_groups(kind, 2, missing="error", what="groups")[1] for kind in kinds]
+    assert found[0] == found[2] == found[3] == TIMES[:2]
+    assert found[1] == TIMES[:2]
+
+
+def test_strata_that_cannot_be_compared_leave_the_others_their_number():
+    """A stratum with one group is named in a warning; the disparity is that of the others."""
+    rng = np.random.default_rng(0)
+    X, group = rng.normal(size=(600, 2)), rng.integers(2, size=600)
+    y = (X[:, 0] + group > rng.normal(size=600)).astype(int)
+    strata = np.where((np.arange(600) < 60) & (group == 0), "alone", "main")
+    clf = GroupThresholdClassifier(LogisticRegression(), DemographicParity(max_difference=0.1))
+    with pytest.warns(DegenerateGroupWarning, match="group 1 in stratum alone"):
+        clf.fit(X, y, sensitive_features=group, control_features=strata)
+
+    main = strata == "main"
+    accepted = clf.decision_probability(
+        X[main], sensitive_features=group[main], control_features=strata[main]
+    )[:, 1]
+    assert clf.disparity_ == pytest.approx(0.1)
+    assert 0 <= accepted.mean() <= 1
+    with pytest.raises(ValueError, match="occurred together in fit, got group 1 in stratum alone"):
+        clf.predict(X[:1], sensitive_features=[1], control_features=["alone"])
+
+
+def test_strata_have_rules_and_bounds_of_their_own():
+    """Within every stratum rates of the groups differ by the bound at most; rules are complete."""
+    rng = np.random.default_rng(1)
+    X, group, stratum = (
+        rng.normal(size=(2000, 2)),
+        rng.integers(2, size=2000),
+        rng.integers(3, size=2000),
+    )
+    y = (X[:, 0] + 0.8 * group * (stratum - 1) > rng.normal(size=2000)).astype(int)
+    model = LogisticRegression().fit(X, y)
+    clf = GroupThresholdClassifier(model, EqualizedOdds(max_difference=0.03), cv="prefit")
+    clf.fit(X, y, sensitive_features=group, control_features=stratum)
+    where = {"sensitive_features": group, "control_features": stratum}
+    accepted = clf.decision_probability(X, **where)[:, 1]
+    score = model.predict_proba(X)[:, 1]
+    rebuilt = [
+        sum(p for t, p in clf.thresholds_[g, s] if v >= t)
+        for g, s, v in zip(group.tolist(), stratum.tolist(), score, strict=True)
+    ]
+    np.testing.assert_allclose(accepted, rebuilt, atol=1e-12)
+    for s in range(3):
+        for label in (0, 1):
+            rates = [accepted[(stratum == s) & (y == label) & (group == g)].mean() for g in (0, 1)]
+            assert abs(rates[0] - rates[1]) <= 0.03 + 1e-9
+    with pytest.raises(ValueError, match="needs each row's stratum"):
+        clf.predict(X, sensitive_features=group)
