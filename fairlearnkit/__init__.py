@@ -1,6 +1,7 @@
 """Fair learning for scikit-learn: choose what is equal, how nearly, and see the price."""
 
 from fairlearnkit import datasets, exceptions, metrics
+from fairlearnkit._base import CostFrontier
 from fairlearnkit.constraints import (
     AllOf,
     DemographicParity,
@@ -20,6 +21,7 @@ __version__ = "0.1.0.dev0"
 
 __all__ = [
     "AllOf",
+    "CostFrontier",
     "DemographicParity",
     "EqualOpportunity",
     "EqualizedOdds",

@@ -93,7 +93,7 @@ class CostFrontier:
     Examples
     --------
     >>> import numpy as np
-    >>> from fairlearnkit._base import CostFrontier
+    >>> from fairlearnkit import CostFrontier
     >>> curve = CostFrontier(
     ...     "max_difference", np.array([0.0, 0.1, 1.0]), np.array([0.3, 0.2, 0.2])
     ... )

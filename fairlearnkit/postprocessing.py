@@ -243,6 +243,9 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
     same row always gets the same answer, whatever rows come along [2]_.
     `realized_disparity_` reports the disparity of these decisions.
 
+    *Pickles* keep the thresholds on the hulls and never the rows: from one, `at` and `frontier_`
+    work unless they need all scores, as plain thresholds and ``weight_rates=False`` do.
+
     *Cost.* One fit per fold and one on all rows; thresholds take O(n log n) time and O(n) memory,
     whatever the number of groups.
 

@@ -183,6 +183,9 @@ class ReductionClassifier(GroupConstrainedClassifier):
     and a learner that interpolates its training data meets constraints on labels there trivially:
     measure on held-out rows.
 
+    *Pickles* keep the models and never the rows: from one, `at` reads the models found so far, and
+    raises where these settle the cost to less than `tol`.
+
     *Decisions.* `predict` settles the mixture by a hash of the row and `random_state`: the same
     row always gets the same answer.
 
@@ -333,9 +336,28 @@ class ReductionClassifier(GroupConstrainedClassifier):
         probability = self._accept_probability(self._learner_view(X))
         return self._labels_of(self._is_accepted(X, probability))
 
+    def score(self, X: Any, y: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
+        """Return the accuracy of `predict`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            Rows to decide on.
+        y : array-like of shape (n_samples,)
+            True labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        float
+            Share of correct decisions, in [0, 1].
+        """
+        return float(super().score(X, y, sample_weight))
+
     @property
     def n_fits_(self) -> int:
-        """Fits of the estimator so far, by this estimator and all that `at` made from it."""
+        """Number of fits of the estimator so far, by this estimator and all that `at` made from it."""
         check_is_fitted(self)
         return self._found.n_fits
 
