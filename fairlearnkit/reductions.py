@@ -357,7 +357,7 @@ class ReductionClassifier(GroupConstrainedClassifier):
 
     @property
     def n_fits_(self) -> int:
-        """Number of fits of the estimator so far, by this estimator and all that `at` made from it."""
+        """Number of fits so far, by this estimator and all that `at` made from it."""
         check_is_fitted(self)
         return self._found.n_fits
 

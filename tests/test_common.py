@@ -354,7 +354,7 @@ FORMS = {
     "lists": COUNTS.tolist(),
     "CSR": sparse.csr_array(COUNTS),
     "CSC matrix": sparse.csc_matrix(COUNTS.astype(float)),
-    "COO": sparse.coo_array(COUNTS),
+    "coordinates": sparse.coo_array(COUNTS),
     "repeated entries": sparse.csr_array(
         (HALVES.ravel(), ENTRIES, np.arange(len(COUNTS) + 1) * HALVES.shape[1]), COUNTS.shape
     ),

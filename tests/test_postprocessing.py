@@ -636,6 +636,19 @@ def test_ways_to_give_the_same_folds(fitted):
     assert fit(thresholds(cv=4)).thresholds_ != fitted.thresholds_
 
 
+@pytest.mark.parametrize("table", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_folds_of_tables(fitted, table):
+    """Rows of a table are taken by number or by mask, and its index plays no part."""
+    columns = {name: X[:, i] for i, name in enumerate("uvwxy")}
+    number = np.arange(len(Y))
+    splits = list(StratifiedKFold(3).split(X, Y))
+    masks = [(np.isin(number, train), np.isin(number, test)) for train, test in splits]
+    for cv in (splits, masks):
+        assert_same_rule(fit(thresholds(cv=cv), table(columns)), fitted)
+    indexed = pd.DataFrame(columns, index=number[::-1])
+    assert_same_rule(fit(thresholds(cv=masks), indexed), fitted)
+
+
 def test_folds_may_be_unequal_and_unordered():
     """Any splits that partition the rows will do, such as one fold per site."""
     site = np.random.default_rng(3).choice(4, len(Y), p=[0.1, 0.2, 0.3, 0.4])
