@@ -220,11 +220,10 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
         self._costs = checks.check_costs(self.costs)
         self._frontier = None
         X = checks.check_features(X, self)
-        y = self._check_labels(X, y)
+        y, encoded = self._check_labels(X, y)
         weight = checks.check_weights(sample_weight, X)
         _check_feature_names(self, X, reset=True)
         _check_n_features(self, X, reset=True)
-        self.classes_, encoded = np.unique(y, return_inverse=True)
         n_classes = len(self.classes_ if weight is None else np.unique(encoded[weight > 0]))
         if n_classes < 2:
             msg = (
@@ -251,7 +250,8 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
             sample_weight=weight,
         )
 
-    def _check_labels(self, X: Any, y: Any) -> NDArray[Any]:
+    def _check_labels(self, X: Any, y: Any) -> tuple[NDArray[Any], Int]:
+        """Return the labels and their indices in `classes_`, which is set."""
         if y is None:
             msg = (
                 f"This {type(self).__name__} estimator requires y to be passed, but the target y "
@@ -261,12 +261,20 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
         y = column_or_1d(y, warn=True)
         assert_all_finite(y, input_name="y")
         check_consistent_length(X, y)
-        check_classification_targets(y)
-        kind = type_of_target(y, input_name="y", raise_unknown=True)
+        # One row of each label stands for all: sorting strings or objects takes long.
+        codes, labels = checks.factorize(y)
+        if None in labels:
+            count = np.count_nonzero(codes == labels.index(None))
+            msg = f"y must not have missing values, got {count} of {len(y)} (None or NaN)."
+            raise ValueError(msg)
+        of_each = y[np.unique(codes, return_index=True)[1]]
+        check_classification_targets(of_each)
+        kind = type_of_target(of_each, input_name="y", raise_unknown=True)
         if kind != "binary":
             msg = f"Only binary classification is supported. The type of the target is {kind}."
             raise ValueError(msg)
-        return y
+        self.classes_, rank = np.unique(of_each, return_inverse=True)
+        return y, rank[codes]
 
     def _check_pos_label(self) -> int:
         """Return the index of the positive class in ``classes_``."""

@@ -6,6 +6,7 @@ Data frames of any library are read through narwhals, column by column; none is 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
 from numbers import Integral, Real
 from typing import Any
 
@@ -21,6 +22,8 @@ from fairlearnkit._kernels.row_hash import hash_columns, hash_sparse, number_cod
 Float = NDArray[np.float64]
 Int = NDArray[np.intp]
 Columns = int | str | Sequence[int | str] | Callable[[Any], Any]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 HOW_TO_GIVE_GROUPS = (
     "Pass sensitive_features= to this method, or set sensitive_columns= to column names, "
@@ -391,25 +394,13 @@ def hash_rows(X: Any, key: int) -> Float:
 def _column_codes(X: Any) -> Iterator[NDArray[np.uint64]]:
     if _is_frame(X):
         for series in nw.from_native(X, eager_only=True).iter_columns():
-            yield _value_codes(_instants(series) if _is_time(series) else _series_values(series))
+            if isinstance(series.dtype, nw.Datetime):
+                # No objects: in pandas the text of a moment depends on the other rows.
+                series = series.dt.timestamp("us")
+            yield _value_codes(_series_values(series))
     else:
         for column in X.T:
             yield _value_codes(column)
-
-
-def _is_time(series: nw.Series) -> bool:
-    return isinstance(series.dtype, (nw.Date, nw.Datetime, nw.Duration))
-
-
-def _instants(series: nw.Series) -> NDArray[Any]:
-    """Return times as microseconds, from the epoch or in length, whatever the library."""
-    if isinstance(series.dtype, nw.Duration):
-        values = series.dt.total_microseconds()
-    else:
-        if isinstance(series.dtype, nw.Date):
-            series = series.cast(nw.Datetime("us"))
-        values = series.dt.timestamp("us")
-    return _series_values(values)
 
 
 def _value_codes(column: NDArray[Any]) -> NDArray[np.uint64]:
@@ -431,12 +422,26 @@ def _value_codes(column: NDArray[Any]) -> NDArray[np.uint64]:
 def _value_code(value: Any) -> int:
     if value is None:
         return int(number_codes(np.array([np.nan]))[0])
+    if isinstance(value, (date, timedelta)):
+        value = _microseconds(value)
     if isinstance(value, (Real, np.bool_)):
         try:
             return int(number_codes(np.array([float(value)]))[0])
         except OverflowError:  # an integer beyond all floats
             return text_code(str(value).encode("utf-8"))
     return text_code(value if isinstance(value, bytes) else str(value).encode("utf-8"))
+
+
+def _microseconds(value: date | timedelta) -> int:
+    """Return whole microseconds: the length of a duration, or the distance of a moment from 1970.
+
+    A moment without a time zone counts as universal time.
+    """
+    if isinstance(value, datetime):
+        value = (value if value.tzinfo else value.replace(tzinfo=UTC)) - _EPOCH
+    elif isinstance(value, date):
+        value = datetime(value.year, value.month, value.day, tzinfo=UTC) - _EPOCH
+    return value // timedelta(microseconds=1)
 
 
 def as_decisions(y: ArrayLike) -> NDArray[Any]:

@@ -1210,6 +1210,8 @@ def test_values_of_any_kind_hash_alike(table, name):
     values = COLUMNS[name]
     whole = hash_rows(table({"x": values}), 0)
     np.testing.assert_array_equal(whole, hash_rows(pl.DataFrame({"x": values}), 0))
+    objects = np.array(values, dtype=object)[:, None]
+    np.testing.assert_array_equal(whole, hash_rows(objects, 0))
     alone = [hash_rows(table({"x": [value, values[0]]}), 0)[0] for value in values]
     np.testing.assert_array_equal(alone, whole)
     assert len(set(whole)) == len({str(v).replace("-0.0", "0.0") for v in values})
