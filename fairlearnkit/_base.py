@@ -802,12 +802,21 @@ def _fold_score(
 
 def _check_partition(splits: Iterable[tuple[Any, Any]], n_samples: int) -> None:
     tested = np.zeros(n_samples, dtype=np.intp)
-    for _, test in splits:
+    for train, test in splits:
+        leaked = np.zeros(n_samples, dtype=bool)
         try:
+            leaked[train] = True
             np.add.at(tested, test, 1)
         except IndexError as error:
             msg = f"cv must split the {n_samples} rows of X, got another row number: {error}."
             raise ValueError(msg) from error
+        if leaked[test].any():
+            msg = (
+                "cv must keep the rows of a test fold out of its training fold, got "
+                f"{np.count_nonzero(leaked[test])} rows in both. Use KFold or StratifiedKFold, or "
+                "splits without rows in common."
+            )
+            raise ValueError(msg)
     if not (tested == 1).all():
         msg = (
             "cv must put every row in exactly one test fold, got "

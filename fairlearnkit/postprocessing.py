@@ -213,7 +213,7 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
         invalid weights, if there are not exactly two classes, or if the scores are not finite.
     InfeasibleConstraintError
         In `fit` with ``randomized=False``, if no plain thresholds that meet the constraint are
-        found. With randomised thresholds the constraint can always be met.
+        found. Randomised thresholds can meet every named criterion.
 
     Warns
     -----
@@ -595,7 +595,7 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
                 break
         return (
             f"No plain threshold per group was found that meets {self.constraint!r}. {reached} "
-            "Relax the bound, or allow randomized=True, which can always meet it."
+            "Relax the bound, or allow randomized=True, which can meet every named criterion."
         )
 
 

@@ -25,10 +25,11 @@ from fairlearnkit import (
     ErrorRateParity,
     GroupThresholdClassifier,
     Parity,
+    Rate,
 )
 from fairlearnkit.constraints import TRUE_POSITIVE_RATE
 from fairlearnkit.datasets import make_group_classification
-from fairlearnkit.exceptions import DegenerateGroupWarning
+from fairlearnkit.exceptions import DegenerateGroupWarning, InfeasibleConstraintError
 
 X, Y, CODES = make_group_classification(200, base_rates=(0.6, 0.4), random_state=0)
 GROUPS = np.array(["ann", "bob"])[CODES]
@@ -491,6 +492,21 @@ def test_splits_of_other_data():
     cv = [(HALF, HALF + N), (HALF + N, HALF)]
     with pytest.raises(ValueError, match=says("split the 200 rows", "another row number", "200")):
         fit(thresholds(cv=cv))
+
+
+def test_splits_that_leak():
+    """A row whose score comes from a learner that saw it is refused: nothing would be held out."""
+    everything = np.arange(N)
+    message = says("out of its training fold", "rows in both", "KFold")
+    with pytest.raises(ValueError, match=message):
+        fit(thresholds(cv=[(everything, HALF), (everything, HALF + N // 2)]))
+
+
+def test_rates_that_decisions_cannot_change():
+    """A rate of one's own that no rule can make equal gives an error that says so."""
+    positives = Rate("positives", ("fn", "tp"))
+    with pytest.raises(InfeasibleConstraintError, match=says("whatever is decided", "Relax")):
+        fit(thresholds(Parity(positives, max_difference=0.0)))
 
 
 def test_training_fold_of_one_class():

@@ -83,7 +83,10 @@ def solve_linear_program(program: LinearProgram) -> ProgramSolution:
         },
     )
     if result.status == 2:
-        msg = "No rule meets the constraint: the linear programme is infeasible."
+        msg = (
+            "No rule meets the constraint: whatever is decided, some rates differ by more than "
+            "their bound allows. Relax the bound, or leave out rates that decisions cannot change."
+        )
         raise InfeasibleConstraintError(msg)
     if result.status != 0:
         msg = f"The linear programme was not solved (HiGHS: {result.message})"
