@@ -65,6 +65,9 @@ __all__ = [
 
 Float = NDArray[np.float64]
 
+# Probabilities may leave [0, 1], and their sums 1, by what single precision leaves open.
+_ROUNDING = 1e-6
+
 
 class GroupRates:
     """Rates by group, as `group_rates` returns them; prints as a table.
@@ -520,12 +523,13 @@ def _positive_and_accepted(
     decided = column_or_1d(decisions)
     is_zero_one = found.dtype.kind in "biuf" and set(found.tolist()) <= {0, 1}
     if is_zero_one and decided.dtype.kind == "f" and not np.isin(decided, (0, 1)).all():
-        if decided.min() < 0 or decided.max() > 1:
+        if decided.min() < -_ROUNDING or decided.max() > 1 + _ROUNDING:
             msg = (
                 "Numbers in y_pred must be decisions or probabilities in [0, 1], got "
-                f"[{decided.min():g}, {decided.max():g}]."
+                f"[{decided.min():.9g}, {decided.max():.9g}]."
             )
             raise ValueError(msg)
+        decided = np.clip(decided, 0.0, 1.0)
         classes = _two_classes(np.array([0, 1]), pos_label)
         place = 1 if pos_label is None else int(np.flatnonzero(classes == pos_label)[0])
         return truth == place, decided if place == 1 else 1 - decided
@@ -571,10 +575,15 @@ def _probabilities(decisions: NDArray[Any]) -> Float:
         )
         raise ValueError(msg)
     probability = decisions.astype(float)
-    # Rows may sum to 1 up to single precision.
-    if probability.min() < 0 or np.abs(probability.sum(axis=1) - 1).max() > 1e-6:
-        msg = "Rows of y_pred must be probabilities of the two decisions that sum to 1."
+    total = probability.sum(axis=1)
+    if probability.min() < -_ROUNDING or np.abs(total - 1).max() > _ROUNDING:
+        msg = (
+            "Rows of y_pred must be probabilities of the two decisions that sum to 1, got a "
+            f"smallest of {probability.min():.9g} and sums in [{total.min():.9g}, "
+            f"{total.max():.9g}]."
+        )
         raise ValueError(msg)
+    probability = np.clip(probability, 0.0, 1.0)
     return probability
 
 

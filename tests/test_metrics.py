@@ -738,11 +738,13 @@ BAD = {
     ),
     "rows that do not sum to 1": (
         {"y_pred": HALF + 1e-5},
-        "Rows of y_pred must be probabilities of the two decisions that sum to 1.",
+        "Rows of y_pred must be probabilities of the two decisions that sum to 1, got a smallest of "
+        "0.50001 and sums in [1.00002, 1.00002].",
     ),
     "negative probability": (
         {"y_pred": HALF + np.array([-0.6, 0.6])},
-        "Rows of y_pred must be probabilities of the two decisions that sum to 1.",
+        "Rows of y_pred must be probabilities of the two decisions that sum to 1, got a smallest of "
+        "-0.1 and sums in [1, 1].",
     ),
     "negative weight": (
         {"sample_weight": [-1.0] + [1.0] * 12},
@@ -840,3 +842,12 @@ def test_rates_by_group_agree_with_fairlearn():
     for name in names:
         np.testing.assert_allclose(found[name], frame.by_group[name].to_numpy(dtype=float))
         assert found.overall[name] == pytest.approx(frame.overall[name])
+
+
+def test_probabilities_may_be_off_by_rounding():
+    """Mixtures add up to a little less or more than 0 and 1: that is no error, and no rate."""
+    y_true, groups = [0, 1, 0, 1], ["a", "a", "b", "b"]
+    for y_pred in ([-1e-17, 1 + 2e-16, 0.5, 0.5], [[1, -1e-17], [0, 1], [0.5, 0.5], [0.5, 0.5]]):
+        found = group_rates(y_true, np.array(y_pred), sensitive_features=groups)
+        assert found["selection_rate"].tolist() == [0.5, 0.5]
+        assert min(r.min() for r in found.rates.values()) >= 0
