@@ -738,13 +738,13 @@ BAD = {
     ),
     "rows that do not sum to 1": (
         {"y_pred": HALF + 1e-5},
-        "Rows of y_pred must be probabilities of the two decisions that sum to 1, got a smallest of "
-        "0.50001 and sums in [1.00002, 1.00002].",
+        "Rows of y_pred must be probabilities of the two decisions that sum to 1, got a smallest "
+        "of 0.50001 and sums in [1.00002, 1.00002].",
     ),
     "negative probability": (
         {"y_pred": HALF + np.array([-0.6, 0.6])},
-        "Rows of y_pred must be probabilities of the two decisions that sum to 1, got a smallest of "
-        "-0.1 and sums in [1, 1].",
+        "Rows of y_pred must be probabilities of the two decisions that sum to 1, got a smallest "
+        "of -0.1 and sums in [1, 1].",
     ),
     "negative weight": (
         {"sample_weight": [-1.0] + [1.0] * 12},
