@@ -68,6 +68,25 @@ class TrainingData(NamedTuple):
     unit: Int
     sample_weight: Float | None
 
+    def rows_with_weight(self) -> NDArray[np.intp] | slice:
+        """Return what selects the rows of positive weight."""
+        if self.sample_weight is None or self.sample_weight.all():
+            return slice(None)
+        return np.flatnonzero(self.sample_weight)
+
+    def take(self, rows: NDArray[np.intp] | slice) -> TrainingData:
+        """Return some of the rows, or all as they are."""
+        if isinstance(rows, slice):
+            return self
+        return TrainingData(
+            X=checks.take_rows(self.X, rows),
+            learner_X=checks.take_rows(self.learner_X, rows),
+            y=self.y[rows],
+            positive=self.positive[rows],
+            unit=self.unit[rows],
+            sample_weight=None if self.sample_weight is None else self.sample_weight[rows],
+        )
+
 
 class CostFrontier:
     """Cost against the knob on the training scores: convex, piecewise linear, exact.

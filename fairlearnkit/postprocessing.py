@@ -354,7 +354,11 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
         data = self._check_fit(X, y, sensitive_features, control_features, sample_weight)
 
         score = self._held_out_scores(data)
-        self._training = _rows_with_weight(data, score)
+        rows = data.rows_with_weight()
+        used = data.take(rows)
+        self._training = _Training(
+            used.X, score[rows], used.positive, used.unit, used.sample_weight
+        )
         positive, unit = self._training.positive, self._training.unit
         self._cell_count = cell_mass(positive, unit, None, self._n_units).astype(np.intp)
         self._warn_degenerate(self._cell_count)
@@ -597,20 +601,6 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
             f"No plain threshold per group was found that meets {self.constraint!r}. {reached} "
             "Relax the bound, or allow randomized=True, which can meet every named criterion."
         )
-
-
-def _rows_with_weight(data: TrainingData, score: Float) -> _Training:
-    weight = data.sample_weight
-    if weight is None or weight.all():
-        return _Training(data.X, score, data.positive, data.unit, weight)
-    rows = np.flatnonzero(weight)
-    return _Training(
-        checks.take_rows(data.X, rows),
-        score[rows],
-        data.positive[rows],
-        data.unit[rows],
-        weight[rows],
-    )
 
 
 def _rules(

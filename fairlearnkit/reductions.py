@@ -46,16 +46,6 @@ Float = NDArray[np.float64]
 Int = NDArray[np.intp]
 
 
-class _Training(NamedTuple):
-    """The rows of positive weight that models are fitted on; never pickled."""
-
-    X: Any
-    learner_X: Any
-    positive: NDArray[np.bool_]
-    unit: Int
-    sample_weight: Float | None
-
-
 class _Models(NamedTuple):
     """A growing pool of models, shared by all estimators of one fit.
 
@@ -215,7 +205,7 @@ class ReductionClassifier(GroupConstrainedClassifier):
         "tol": [Interval(Real, 0, None, closed="neither")],
     }
 
-    _training: _Training | None = None
+    _training: TrainingData | None = None
 
     def __init__(
         self,
@@ -289,8 +279,7 @@ class ReductionClassifier(GroupConstrainedClassifier):
             )
             raise ValueError(msg)
 
-        training = _rows_with_weight(data)
-        self._training = training
+        self._training = training = data.take(data.rows_with_weight())
         positive, unit, weight = training.positive, training.unit, training.sample_weight
         self._cost_mass = cell_mass(positive, unit, weight, self._n_units)
         rate_weight = weight if self.weight_rates else None
@@ -368,7 +357,7 @@ class ReductionClassifier(GroupConstrainedClassifier):
         Computed when asked from the training rows, which are not kept in pickles.
         """
         check_is_fitted(self)
-        X, learner_X, positive, unit, weight = self._training_rows("realized_disparity_")
+        X, learner_X, _, positive, unit, weight = self._training_rows("realized_disparity_")
         accepted = self._is_accepted(X, self._accept_probability(learner_X)).astype(float)
         rate_weight = weight if self.weight_rates else None
         return self._disparity(cell_sums(accepted, positive, unit, rate_weight, self._n_units))
@@ -521,12 +510,3 @@ class ReductionClassifier(GroupConstrainedClassifier):
         pool = self._found.pool
         bounds = [lower_bounds(pool, m).max(initial=-np.inf) for m in moments]
         return np.minimum(bounds, cost)
-
-
-def _rows_with_weight(data: TrainingData) -> _Training:
-    weight = data.sample_weight
-    if weight is None or weight.all():
-        return _Training(data.X, data.learner_X, data.positive, data.unit, weight)
-    rows = np.flatnonzero(weight)
-    X, learner_X = checks.take_rows(data.X, rows), checks.take_rows(data.learner_X, rows)
-    return _Training(X, learner_X, data.positive[rows], data.unit[rows], weight[rows])
