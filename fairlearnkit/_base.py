@@ -286,7 +286,9 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
             count = np.count_nonzero(codes == labels.index(None))
             msg = f"y must not have missing values, got {count} of {len(y)} (None or NaN)."
             raise ValueError(msg)
-        of_each = y[np.unique(codes, return_index=True)[1]]
+        row = np.empty(len(labels), dtype=np.intp)
+        row[codes] = np.arange(len(codes))
+        of_each = y[row]
         check_classification_targets(of_each)
         kind = type_of_target(of_each, input_name="y", raise_unknown=True)
         if kind != "binary":

@@ -148,13 +148,13 @@ def encode_groups(values: Any, n_samples: int, *, missing: str, what: str) -> tu
                 'or make them a group of their own with missing="group".'
             )
             raise ValueError(msg)
-    combined = np.zeros(n_samples, dtype=np.intp)
-    for codes, labels in columns:
-        combined = combined * len(labels) + codes
-    present, combined = np.unique(combined, return_inverse=True)
     if len(columns) == 1:
-        joined = [columns[0][1][i] for i in present]
+        combined, joined = columns[0]
     else:
+        combined = np.zeros(n_samples, dtype=np.intp)
+        for codes, labels in columns:
+            combined = combined * len(labels) + codes
+        present, combined = _distinct_numbers(combined)
         parts = []
         for _, labels in reversed(columns):
             present, index = np.divmod(present, len(labels))
@@ -247,7 +247,7 @@ def factorize(column: Any) -> tuple[Int, list]:
         # In microseconds, which Python's own dates have, so that the unit does not matter.
         column = column.astype("datetime64[us]" if column.dtype.kind == "M" else "timedelta64[us]")
     if column.dtype.kind in "biuf":
-        found, codes = np.unique(column, return_inverse=True)
+        found, codes = _distinct_numbers(column)
         values = found.tolist()
     else:
         objects = column.tolist()
@@ -258,6 +258,20 @@ def factorize(column: Any) -> tuple[Int, list]:
     labels: dict[Any, int] = {}
     merge = [labels.setdefault(None if _is_missing(v) else v, len(labels)) for v in values]
     return np.array(merge, dtype=np.intp)[codes], list(labels)
+
+
+def _distinct_numbers(values: NDArray[Any]) -> tuple[NDArray[Any], Int]:
+    """Return ``np.unique(values, return_inverse=True)``, by counting where integers are dense."""
+    if values.dtype.kind in "iu" and len(values):
+        low, high = int(values.min()), int(values.max())
+        if high - low < len(values) and high <= np.iinfo(np.intp).max:
+            above = values.astype(np.intp) - low
+            found = np.flatnonzero(np.bincount(above))
+            rank = np.empty(high - low + 1, dtype=np.intp)
+            rank[found] = np.arange(len(found))
+            return found + low, rank[above]
+    found, codes = np.unique(values, return_inverse=True)
+    return found, codes
 
 
 def _series_values(series: nw.Series) -> NDArray[Any]:

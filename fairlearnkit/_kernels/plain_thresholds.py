@@ -10,7 +10,7 @@ hulls. Two observations make it tractable:
   incumbent, which leaves few thresholds; an *enumeration* of their combinations settles the rest.
 """
 
-from itertools import product
+from itertools import pairwise, product
 from typing import NamedTuple
 
 import numpy as np
@@ -126,7 +126,8 @@ def solve_plain_thresholds(
 
 def _prepare(points: OperatingPoints, moments: Moments, fp_cost: float, fn_cost: float) -> _Search:
     _, cost = points.cost(fp_cost, fn_cost)
-    rates = np.full((len(points.threshold), moments.n_events), np.nan)
+    # Swept column by column.
+    rates = np.full((len(points.threshold), moments.n_events), np.nan, order="F")
     by_row = point_rates(points, moments).tocoo()
     rates[by_row.col, moments.event[by_row.row]] = by_row.data
     bound = moments.bound
@@ -227,44 +228,52 @@ def _promising_windows(search: _Search, level: Float) -> list[Float]:
 
 def _sweep(search: _Search, event: int, low: Float) -> tuple[Int | None, float, float]:
     """Return the best choice over all windows of one event, those of the others being kept."""
-    points, rates = search.points, search.rates
-    cost = search.cost.copy()
-    for other in range(search.moments.n_events):
-        if other != event:
-            below, above = _windows(search, other, low[other : other + 1])
-            outside = (rates[:, other] < below) | (rates[:, other] > above)
-            cost[outside] = np.inf
-    place = np.unique(rates[np.isfinite(cost), event])
-    place = place[~np.isnan(place)]
+    kept = _within_windows(search, event, low)
+    start = np.searchsorted(kept, search.points.start)
+    if not np.diff(start).all():
+        return None, np.inf, 0.0
+    rates, cost = search.rates[kept, event], search.cost[kept]
+    place = np.unique(rates[~np.isnan(rates)])
     if not len(place):
         place = low[event : event + 1]
     below, above = _windows(search, event, place)
     total = np.zeros(len(place))
-    for g in range(len(points.start) - 1):
-        span = slice(points.start[g], points.start[g + 1])
-        rate = rates[span, event]
+    for first_point, stop in pairwise(start):
+        rate = rates[first_point:stop]
         if np.isnan(rate[0]):
-            total += cost[span].min()
+            total += cost[first_point:stop].min()
             continue
         order = np.argsort(rate, kind="stable")
         first = np.searchsorted(rate[order], below, side="left")
         last = np.searchsorted(rate[order], above, side="right")
-        total += _range_minimum(cost[span][order], first, last)
+        total += _range_minimum(cost[first_point:stop][order], first, last)
     for candidate in np.argsort(total, kind="stable")[:_TRIES]:
         if not np.isfinite(total[candidate]):
             break
-        inside = ~((rates[:, event] < below[candidate]) | (rates[:, event] > above[candidate]))
-        choice = _cheapest(points, np.where(inside, cost, np.inf))
+        outside = (rates < below[candidate]) | (rates > above[candidate])
+        choice = kept[_cheapest(start, np.where(outside, np.inf, cost))]
         if search.excess(choice) <= FEASIBILITY:
             return choice, float(search.cost[choice].sum()), float(place[candidate])
     return None, np.inf, 0.0
 
 
-def _cheapest(points: OperatingPoints, cost: Float) -> Int:
+def _within_windows(search: _Search, event: int, low: Float) -> Int:
+    """Return the points within the windows of all events but one."""
+    inside = np.ones(len(search.cost), dtype=bool)
+    for other in range(search.moments.n_events):
+        if other != event:
+            below, above = _windows(search, other, low[other : other + 1])
+            rate = search.rates[:, other]
+            inside &= ~((rate < below) | (rate > above))  # true where the rate is undefined
+    return np.flatnonzero(inside)
+
+
+def _cheapest(start: Int, cost: Float) -> Int:
     """Return the first cheapest point of each group."""
-    smallest = np.minimum.reduceat(cost, points.start[:-1])
-    at_smallest = np.flatnonzero(cost == smallest[points.group])
-    _, first = np.unique(points.group[at_smallest], return_index=True)
+    smallest = np.minimum.reduceat(cost, start[:-1])
+    group = np.repeat(np.arange(len(smallest)), np.diff(start))
+    at_smallest = np.flatnonzero(cost == smallest[group])
+    _, first = np.unique(group[at_smallest], return_index=True)
     return at_smallest[first]
 
 

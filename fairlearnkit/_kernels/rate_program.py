@@ -90,13 +90,16 @@ def solve_mixture(cost: Float, rates: sparse.csr_array, block: Int, moments: Mom
     scale = np.abs(cost).max(initial=0.0) or 1.0
     form, event, n_rows = row_form(moments), moments.event, len(moments.event)
     n_events, n_columns, n_blocks = moments.n_events, len(cost), int(block.max()) + 1
-    level = sparse.csr_array(
-        (np.ones(n_rows), (np.arange(n_rows), event)), shape=(n_rows, n_events)
+    shape = (n_rows, n_columns + n_events)
+    row = np.repeat(np.arange(n_rows), np.diff(rates.indptr))
+    place = (
+        np.concatenate([row, np.arange(n_rows)]),
+        np.concatenate([rates.indices, n_columns + event]),
     )
 
-    def inequality(rate_factor: Float, level_factor: Float) -> sparse.csr_array:
-        parts = [_scale_rows(rates, rate_factor[event]), _scale_rows(level, level_factor[event])]
-        return sparse.csr_array(sparse.hstack(parts))
+    def inequality(rate_factor: Float, level_factor: Float) -> sparse.coo_array:
+        values = np.concatenate([rate_factor[event][row] * rates.data, level_factor[event]])
+        return sparse.coo_array((values, place), shape=shape)
 
     tied = np.flatnonzero(form.tied)
     # Overall rate minus level is 0 for the tied events.
@@ -154,9 +157,3 @@ def rate_price(moments: Moments, upper_price: Float, lower_price: Float) -> Floa
     of_level = np.bincount(event, level, minlength=moments.n_events)
     price: Float = own + np.where(form.tied[event], moments.share * of_level[event], 0.0)
     return price
-
-
-def _scale_rows(matrix: sparse.csr_array, factor: Float) -> sparse.csr_array:
-    """Return the matrix with each row multiplied by its factor."""
-    data = matrix.data * np.repeat(factor, np.diff(matrix.indptr))
-    return sparse.csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)

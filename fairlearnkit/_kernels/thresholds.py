@@ -144,7 +144,8 @@ def operating_points(
 
 def _rows_by_group(group: Int, n_groups: int) -> Iterator[Int]:
     """Yield the rows of each group, after one linear-time sort."""
-    narrow = group.astype(np.int16) if n_groups <= 2**15 else group
+    # NumPy sorts integers of one or two bytes by counting.
+    narrow = group.astype(np.min_scalar_type(n_groups)) if n_groups < 2**16 else group
     order = np.argsort(narrow, kind="stable")
     yield from np.split(order, np.cumsum(np.bincount(group, minlength=n_groups))[:-1])
 
@@ -161,6 +162,8 @@ def _group_points(
         return np.array([np.inf]), np.zeros((1, 2)), np.zeros((1, 2))
     order = np.argsort(score)[::-1]
     score, positive = score[order], positive[order]
+    weight = None if weight is None else weight[order]
+    del order
     # Point i accepts the first end[i] rows.
     end = np.flatnonzero(score[:-1] != score[1:])
     end = np.concatenate([[0], end + 1, [len(score)]])
@@ -169,7 +172,6 @@ def _group_points(
         true = _running(positive)[end]
         kinds.append((end - true, true))
     if weight is not None:
-        weight = weight[order]
         true = _running(np.where(positive, weight, 0.0))[end]
         kinds.append((_running(np.where(positive, 0.0, weight))[end], true))
     kept = np.arange(len(end))
@@ -209,15 +211,21 @@ def _hull(false: Float, true: Float) -> Int:
     that each hull is the isotonic regression of those shares along the thresholds [2]_.
     """
     positives = np.diff(true)
-    mass = np.diff(false) + positives
+    mass = np.diff(false)
+    mass += positives
     # A weight far below the sum before it leaves no trace in the sum: no step, no vertex.
     moved = np.flatnonzero(mass > 0)
     if len(moved) < len(mass):
         positives, mass = positives[moved], mass[moved]
-    share = positives / mass
+    share = np.divide(positives, mass, out=positives)
+    # Steps in a row with one share are one step: half of them or more where scores differ.
+    first = np.flatnonzero(share[1:] != share[:-1])
+    first = np.concatenate([[0], first + 1])
+    point, share, mass = moved[first], share[first], np.add.reduceat(mass, first)
+    del moved, first, positives  # as long as the rows
     upper = isotonic_regression(share, weights=mass, increasing=False).blocks
     lower = isotonic_regression(share, weights=mass, increasing=True).blocks
-    point = np.append(moved, len(true) - 1)
+    point = np.append(point, len(true) - 1)
     return np.union1d(point[upper], point[lower])
 
 
