@@ -280,7 +280,7 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
         y = column_or_1d(y, warn=True)
         assert_all_finite(y, input_name="y")
         check_consistent_length(X, y)
-        # One row of each label stands for all: sorting strings or objects takes long.
+        # A row of each label stands for all: sorting strings or objects takes long.
         codes, labels = checks.factorize(y)
         if None in labels:
             count = np.count_nonzero(codes == labels.index(None))
@@ -288,13 +288,14 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
             raise ValueError(msg)
         row = np.empty(len(labels), dtype=np.intp)
         row[codes] = np.arange(len(codes))
-        of_each = y[row]
+        # Twice: scikit-learn suspects a regression where most labels are distinct.
+        of_each = np.repeat(y[row], 2)
         check_classification_targets(of_each)
         kind = type_of_target(of_each, input_name="y", raise_unknown=True)
         if kind != "binary":
             msg = f"Only binary classification is supported. The type of the target is {kind}."
             raise ValueError(msg)
-        self.classes_, rank = np.unique(of_each, return_inverse=True)
+        self.classes_, rank = np.unique(y[row], return_inverse=True)
         return y, rank[codes]
 
     def _check_pos_label(self) -> int:

@@ -494,6 +494,12 @@ def test_splits_of_other_data():
         fit(thresholds(cv=cv))
 
 
+def test_many_labels_are_an_error_and_no_warning():
+    """Labels that all differ are refused as multiclass, without a guess at regression first."""
+    with pytest.raises(ValueError, match=says("Only binary classification", "multiclass")):
+        fit(thresholds(), y=np.arange(N))
+
+
 def test_splits_that_leak():
     """A row whose score comes from a learner that saw it is refused: nothing would be held out."""
     everything = np.arange(N)
