@@ -6,6 +6,7 @@ A new estimator is one line in ``CONTRACT`` and one in ``ESTIMATORS``.
 import copy
 import itertools
 import pickle
+from inspect import signature
 
 import joblib
 import numpy as np
@@ -92,11 +93,23 @@ ESTIMATORS = {
     "plain thresholds": GroupThresholdClassifier(
         exact_learner(), EqualizedOdds(max_difference=0.05), cv=3, randomized=False
     ),
+    "reduction, equalized odds": ReductionClassifier(
+        exact_learner(), EqualizedOdds(max_difference=0.02)
+    ),
+    "reduction, several criteria": ReductionClassifier(exact_learner(), BOTH, random_state=3),
 }
 
-each_estimator = pytest.mark.parametrize(
-    "estimator", [pytest.param(estimator, id=name) for name, estimator in ESTIMATORS.items()]
-)
+
+def each(estimators):
+    """Return a mark that runs a test on every one of some estimators."""
+    return pytest.mark.parametrize(
+        "estimator", [pytest.param(estimator, id=name) for name, estimator in estimators.items()]
+    )
+
+
+each_estimator = each(ESTIMATORS)
+# What holds exactly where the learner is fitted once, whatever the constraint and its prices.
+each_threshold_rule = each({n: e for n, e in ESTIMATORS.items() if "thresholds" in n})
 
 
 def plain_thresholds_cost(estimator, X, y, groups):
@@ -133,6 +146,12 @@ def fit(estimator, X=X, y=Y, groups=GROUPS, **kwargs):
     return clone(estimator).fit(X, y, sensitive_features=groups, **kwargs)
 
 
+def groups_for(fitted, groups):
+    """Return what a prediction needs to know of groups: nothing, where rules do not use them."""
+    needs_groups = "sensitive_features" in signature(fitted.predict).parameters
+    return {"sensitive_features": groups} if needs_groups else {}
+
+
 def with_folds(estimator, fold):
     """Return a clone whose cross-validation, where it has one, uses these folds."""
     estimator = clone(estimator)
@@ -161,18 +180,18 @@ def assert_same_rule(one, other, X=X, groups=GROUPS):
     assert one.cost_ == pytest.approx(other.cost_, abs=1e-9)
     np.testing.assert_allclose(one.disparity_, other.disparity_, atol=1e-8)
     np.testing.assert_allclose(
-        one.decision_probability(X, sensitive_features=groups),
-        other.decision_probability(X, sensitive_features=groups),
+        one.decision_probability(X, **groups_for(one, groups)),
+        other.decision_probability(X, **groups_for(other, groups)),
         atol=1e-8,
     )
     np.testing.assert_array_equal(
-        one.predict(X, sensitive_features=groups), other.predict(X, sensitive_features=groups)
+        one.predict(X, **groups_for(one, groups)), other.predict(X, **groups_for(other, groups))
     )
 
 
 def has_random_rows(fitted, X=X, groups=GROUPS):
     """Whether the decision of some row is left to the hash."""
-    probability = fitted.decision_probability(X, sensitive_features=groups)[:, 1]
+    probability = fitted.decision_probability(X, **groups_for(fitted, groups))[:, 1]
     return bool(((probability > 0) & (probability < 1)).any())
 
 
@@ -221,7 +240,7 @@ def test_clone_drops_the_fit(estimator):
     assert vars(cloned).keys() == estimator.get_params(deep=False).keys()
     assert joblib.hash(cloned.get_params()) == joblib.hash(estimator.get_params())
     with pytest.raises(NotFittedError):
-        cloned.predict(X, sensitive_features=GROUPS)
+        cloned.predict(X, **groups_for(cloned, GROUPS))
 
 
 @each_estimator
@@ -253,9 +272,11 @@ def test_any_two_labels(estimator, labels):
     fitted, named = fit(estimator), fit(estimator, y=labels[Y])
     np.testing.assert_array_equal(named.classes_, labels)
     assert named.cost_ == fitted.cost_
-    decisions = named.predict(X, sensitive_features=GROUPS)
+    decisions = named.predict(X, **groups_for(named, GROUPS))
     assert decisions.dtype == labels.dtype
-    np.testing.assert_array_equal(decisions, labels[fitted.predict(X, sensitive_features=GROUPS)])
+    np.testing.assert_array_equal(
+        decisions, labels[fitted.predict(X, **groups_for(fitted, GROUPS))]
+    )
 
 
 @each_estimator
@@ -277,7 +298,7 @@ def test_weights_equal_repeated_rows_when_prefit(estimator):
     assert_same_rule(weighted, fit(prefit(estimator), X[rows], Y[rows], GROUPS[rows]))
 
 
-@each_estimator
+@each_threshold_rule
 def test_scale_of_weights_does_not_matter(estimator):
     """Weights say how rows compare: all of them times 1000 changes nothing."""
     weight = np.random.default_rng(4).uniform(0.5, 2.0, len(Y))
@@ -304,7 +325,7 @@ def test_zero_weights_equal_removed_rows(estimator):
     assert_same_rule(weighted, removed)
 
 
-@each_estimator
+@each_threshold_rule
 @pytest.mark.parametrize(
     "inactive",
     [
@@ -324,7 +345,7 @@ def test_inactive_bound_costs_nothing(estimator, inactive):
     assert not np.any(np.abs(fitted.multipliers_) > 1e-9)
 
 
-@each_estimator
+@each_threshold_rule
 @pytest.mark.parametrize(
     ("bound", "loose_to_tight"),
     [("max_difference", [1.0, 0.3, 0.1, 0.03, 0.0]), ("min_ratio", [0.0, 0.5, 0.8, 0.95, 1.0])],
@@ -368,13 +389,13 @@ FORMS = {
 def test_storage_of_X_does_not_matter(estimator, form):
     """Dense or sparse, floats or integers: fitted and decided alike."""
     reference = fit(estimator, COUNTS)
-    decisions = reference.predict(COUNTS, sensitive_features=GROUPS)
+    decisions = reference.predict(COUNTS, **groups_for(reference, GROUPS))
     assert has_random_rows(reference, COUNTS) == estimator.randomized
     fitted = fit(estimator, FORMS[form])
     assert fitted.cost_ == pytest.approx(reference.cost_, abs=1e-9)
     for one in (reference, fitted):
         np.testing.assert_array_equal(
-            one.predict(FORMS[form], sensitive_features=GROUPS), decisions
+            one.predict(FORMS[form], **groups_for(one, GROUPS)), decisions
         )
 
 
@@ -383,11 +404,11 @@ def test_decision_is_the_same_whatever_rows_come_along(estimator):
     """Any subset and order of rows gives each row the same decision."""
     fitted = fit(estimator)
     assert has_random_rows(fitted) == estimator.randomized
-    decisions = fitted.predict(X, sensitive_features=GROUPS)
+    decisions = fitted.predict(X, **groups_for(fitted, GROUPS))
     rows = np.random.default_rng(6).permutation(len(Y))
     for some in (rows, rows[:50], np.repeat(rows[:20], 3), *rows[:40, None]):
         np.testing.assert_array_equal(
-            fitted.predict(X[some], sensitive_features=GROUPS[some]), decisions[some]
+            fitted.predict(X[some], **groups_for(fitted, GROUPS[some])), decisions[some]
         )
 
 
@@ -395,11 +416,11 @@ def test_decision_is_the_same_whatever_rows_come_along(estimator):
 def test_decisions_follow_their_probabilities(estimator):
     """Probabilities sum to 1, and a certain decision is taken."""
     fitted = fit(estimator)
-    probability = fitted.decision_probability(X, sensitive_features=GROUPS)
+    probability = fitted.decision_probability(X, **groups_for(fitted, GROUPS))
     assert probability.shape == (len(Y), 2)
     assert probability.min() >= 0
     np.testing.assert_allclose(probability.sum(axis=1), 1, rtol=0, atol=1e-15)
-    decisions = fitted.predict(X, sensitive_features=GROUPS)
+    decisions = fitted.predict(X, **groups_for(fitted, GROUPS))
     certain = probability.max(axis=1) == 1
     assert certain.any()
     np.testing.assert_array_equal(
@@ -412,8 +433,8 @@ def test_score_is_the_accuracy_of_decisions(estimator):
     """`score` is the weighted share of correct decisions."""
     fitted = fit(estimator)
     weight = np.random.default_rng(7).uniform(0, 1, len(Y))
-    correct = fitted.predict(X, sensitive_features=GROUPS) == Y
-    score = fitted.score(X, Y, sensitive_features=GROUPS, sample_weight=weight)
+    correct = fitted.predict(X, **groups_for(fitted, GROUPS)) == Y
+    score = fitted.score(X, Y, **groups_for(fitted, GROUPS), sample_weight=weight)
     assert score == pytest.approx(np.average(correct, weights=weight))
 
 

@@ -383,3 +383,12 @@ def test_hashed_decisions_keep_the_rates_up_to_chance(fitted):
     """Realised gaps stay within sampling error of the expected ones."""
     # At most a third of 1,500 rows are in the smallest group and label: five standard errors.
     assert abs(fitted.realized_disparity_ - fitted.disparity_) < 5 * 0.5 / np.sqrt(150)
+
+
+def test_inactive_bound_costs_no_more_than_the_plain_model():
+    """Under a bound that asks for nothing the mixture is as good as the model it wraps."""
+    plain = LogisticRegression().fit(X, Y)
+    clf = ReductionClassifier(LogisticRegression(), DemographicParity(max_difference=1.0))
+    clf.fit(X, Y, sensitive_features=GROUPS)
+    assert clf.cost_ <= (plain.predict(X) != Y).mean() + 1e-12
+    np.testing.assert_allclose(clf.multipliers_, 0.0, atol=1e-9)

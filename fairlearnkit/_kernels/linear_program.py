@@ -77,9 +77,7 @@ def solve_linear_program(program: LinearProgram) -> ProgramSolution:
         b_eq=program.value,
         bounds=limits,
         method="highs-ds",
-        # Presolve takes longer than it saves on programmes this small.
         options={
-            "presolve": False,
             "primal_feasibility_tolerance": _SOLVER_TOLERANCE,
             "dual_feasibility_tolerance": _SOLVER_TOLERANCE,
         },
