@@ -1,5 +1,5 @@
 # Needs Python 3.11 or newer and make, nothing else: every target makes the environment it uses.
-# make PYTHON=python3.12 VENV=/tmp/env test    with another Python, in another place
+# make PYTHON=python3.12 VENV=../env test      with another Python, in another place
 
 PYTHON ?= python3
 VENV ?= .venv
