@@ -580,19 +580,17 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
         """
         check_is_fitted(self)
         if self._frontier is None:
-            self._check_frontier()
             self._frontier = self._compute_frontier()
         return self._frontier
-
-    def _check_frontier(self) -> None:
-        """Raise an AttributeError where there is no convex curve."""
-        raise NotImplementedError
 
     def _cost_and_slope(self, moments: Moments) -> tuple[float, Float]:
         """Return the least cost at the moments' bounds and what one more unit of each saves."""
         raise NotImplementedError
 
     def _compute_frontier(self) -> CostFrontier:
+        if not self.randomized:
+            msg = "frontier_ is not available with randomized=False: its curve is not convex."
+            raise AttributeError(msg)
         moments = self._moments()
         is_single = len(list(self.constraint.parities())) == 1
         direction = np.where(moments.is_ratio, 0.0, 1.0 if is_single else moments.bound)

@@ -247,7 +247,7 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
     work unless they need all scores, as plain thresholds and ``weight_rates=False`` do.
 
     *Cost.* One fit per fold and one on all rows; thresholds take O(n log n) time and O(n) memory,
-    whatever the number of groups.
+    and a linear programme whose size is linear in the number of groups.
 
     References
     ----------
@@ -574,11 +574,6 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
     def _cost_and_slope(self, moments: Moments) -> tuple[float, Float]:
         _, optimum = self._optimum(moments)
         return optimum.cost, optimum.bound_price
-
-    def _check_frontier(self) -> None:
-        if not self.randomized:
-            msg = "frontier_ is not available with randomized=False: its curve is not convex."
-            raise AttributeError(msg)
 
     def _why_no_plain_thresholds(self, points: OperatingPoints, moments: Moments) -> str:
         """Return the message: how near plain thresholds come as the bounds are relaxed."""

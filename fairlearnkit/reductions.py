@@ -416,8 +416,10 @@ class ReductionClassifier(GroupConstrainedClassifier):
             learner_X, weight = checks.take_rows(learner_X, used), weight[used]
         weight *= self._cost_mass.sum() / weight.sum()
         model = fit_learner(self.estimator, learner_X, self._labels_of(accept), weight)
+        found = self._hypothesis(self._accepts(model, training.learner_X))
+        # Last: a prediction that fails must not leave a model without its hypothesis.
         self._found.models.append(model)
-        return self._hypothesis(self._accepts(model, training.learner_X))
+        return found
 
     def _turn(self) -> None:
         moments = self._moments()
@@ -496,11 +498,6 @@ class ReductionClassifier(GroupConstrainedClassifier):
             )
             raise InfeasibleConstraintError(msg)
         return int(np.argmin(np.where(fits, pool.costs(), np.inf)))
-
-    def _check_frontier(self) -> None:
-        if not self.randomized:
-            msg = "frontier_ is not available with randomized=False: its curve is not convex."
-            raise AttributeError(msg)
 
     def _cost_and_slope(self, moments: Moments) -> tuple[float, Float]:
         optimum = mix(self._found.pool, moments)

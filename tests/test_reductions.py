@@ -392,3 +392,24 @@ def test_inactive_bound_costs_no_more_than_the_plain_model():
     clf.fit(X, Y, sensitive_features=GROUPS)
     assert clf.cost_ <= (plain.predict(X) != Y).mean() + 1e-12
     np.testing.assert_allclose(clf.multipliers_, 0.0, atol=1e-9)
+
+
+class FailsOnce(LogisticRegression):
+    """A learner whose third prediction fails, as an interrupted one would."""
+
+    calls = 0
+
+    def predict(self, X):
+        """Decide, or fail."""
+        type(self).calls += 1
+        if type(self).calls == 3:
+            raise OSError("interrupted")
+        return super().predict(X)
+
+
+def test_a_prediction_that_fails_leaves_the_pool_whole():
+    """A failing fit adds nothing: models and their hypotheses stay side by side."""
+    clf = ReductionClassifier(FailsOnce(), DemographicParity(max_difference=0.05))
+    with pytest.raises(OSError, match="interrupted"):
+        clf.fit(X, Y, sensitive_features=GROUPS)
+    assert len(clf._found.models) == len(clf._found.pool.hypotheses) == 4

@@ -44,14 +44,11 @@ class ProgramSolution(NamedTuple):
         ``cost @ x``.
     price : ndarray of shape (n_upper,)
         What one more unit of ``bound`` saves, >= 0.
-    equal_price : ndarray of shape (n_equal,)
-        Derivative of the objective with respect to ``value``.
     """
 
     x: Float
     objective: float
     price: Float
-    equal_price: Float
 
 
 def solve_linear_program(program: LinearProgram) -> ProgramSolution:
@@ -95,7 +92,6 @@ def solve_linear_program(program: LinearProgram) -> ProgramSolution:
         x=result.x,
         objective=float(result.fun),
         price=np.maximum(-result.ineqlin.marginals, 0.0),
-        equal_price=np.asarray(result.eqlin.marginals, dtype=float),
     )
 
 
