@@ -15,8 +15,9 @@ from sklearn.model_selection import check_cv
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import assert_all_finite, check_random_state, get_tags
-from sklearn.utils._param_validation import HasMethods, StrOptions
+from sklearn.utils._param_validation import HasMethods
 from sklearn.utils._param_validation import Interval as Interval
+from sklearn.utils._param_validation import StrOptions as StrOptions
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import (
@@ -103,6 +104,10 @@ class CostFrontier:
         Least mean cost at each.
     lower_bound : ndarray of shape (n_breakpoints,), default=None
         Lower bound on the cost at each; None means the cost itself: the curve is exact.
+    weights : ndarray of shape (n_breakpoints, n_models), default=None
+        Where the curve mixes models, the weight of each at each breakpoint.
+    estimators : list of length n_models, default=None
+        The models: fitted classifiers, or True or False for a constant decision.
 
     Attributes
     ----------
@@ -126,13 +131,21 @@ class CostFrontier:
     """
 
     def __init__(
-        self, knob_name: str, knob: Float, cost: Float, lower_bound: Float | None = None
+        self,
+        knob_name: str,
+        knob: Float,
+        cost: Float,
+        lower_bound: Float | None = None,
+        weights: Float | None = None,
+        estimators: list | None = None,
     ) -> None:
         self.knob_name = knob_name
         self.knob = knob
         self.cost = cost
         self.price = np.append(np.maximum(-np.diff(cost) / np.diff(knob), 0.0), 0.0)
         self.lower_bound = cost if lower_bound is None else lower_bound
+        self.weights = weights
+        self.estimators = estimators
 
     def __call__(self, knob: float) -> float:
         """Return the least mean cost at one knob within the range."""
@@ -617,11 +630,12 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
         knob, cost = convex_curve(value_and_slope, 0.0, last)
         cost = unit * cost
         name = "max_difference" if is_single else "factor"
-        return CostFrontier(name, knob, cost, self._lower_bounds([at_knob(k) for k in knob], cost))
+        details = self._curve_details([at_knob(k) for k in knob], cost)
+        return CostFrontier(name, knob, cost, **details)
 
-    def _lower_bounds(self, moments: list[Moments], cost: Float) -> Float:
-        """Return a lower bound on the least cost at each of several bounds."""
-        return cost
+    def _curve_details(self, moments: list[Moments], cost: Float) -> dict[str, Any]:
+        """Return what is known of the curve beside the cost at the moments of its breakpoints."""
+        return {}
 
     def _disparity(self, sums: Float) -> float | Float:
         moments = self._moments()
@@ -713,8 +727,6 @@ def weight_keyword(estimator: Any) -> str | None:
         return None if inner is None else f"{name}__{inner}"
     if isinstance(estimator, BaseSearchCV):
         return weight_keyword(estimator.estimator)
-    if isinstance(estimator, BaseSearchCV):
-        return weight_keyword(estimator.estimator)
     return "sample_weight" if has_fit_parameter(estimator, "sample_weight") else None
 
 
@@ -773,24 +785,8 @@ def out_of_fold_scores(
     n_jobs: int | None,
     verbose: int,
 ) -> Float:
-    """Return each row's score from a learner that has not seen the row.
-
-    Raises
-    ------
-    ValueError
-        If the splits do not put every row in exactly one test fold, or a training fold lacks a
-        class.
-    """
-    splits = list(check_cv(cv, data.y, classifier=True).split(data.X, data.y))
-    _check_partition(splits, len(data.y))
-    for train, _ in splits:
-        found = np.unique(data.y[train])
-        if len(found) < 2:
-            msg = (
-                f"Every training fold needs both classes, got one with {found[0]!s} only. Use "
-                "fewer folds or shuffled, stratified ones."
-            )
-            raise ValueError(msg)
+    """Return each row's score from a learner that has not seen the row."""
+    splits = partition(cv, data)
     scores = Parallel(n_jobs=n_jobs, verbose=verbose)(
         delayed(_fold_score)(
             estimator, data, train, test, response_method, classes, positive_class
@@ -818,6 +814,27 @@ def _fold_score(
     )
     test_X = checks.take_rows(data.learner_X, test)
     return learner_score(learner, test_X, response_method, classes, positive_class)
+
+
+def partition(cv: Any, data: TrainingData) -> list[tuple[Int, Int]]:
+    """Return training and test rows of folds that put every row in one test fold.
+
+    Raises
+    ------
+    ValueError
+        If the splits do not, or a training fold lacks a class.
+    """
+    splits = list(check_cv(cv, data.y, classifier=True).split(data.X, data.y))
+    _check_partition(splits, len(data.y))
+    for train, _ in splits:
+        found = np.unique(data.y[train])
+        if len(found) < 2:
+            msg = (
+                f"Every training fold needs both classes, got one with {found[0]!s} only. Use "
+                "fewer folds or shuffled, stratified ones."
+            )
+            raise ValueError(msg)
+    return splits
 
 
 def _check_partition(splits: Iterable[tuple[Any, Any]], n_samples: int) -> None:

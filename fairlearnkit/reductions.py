@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from numbers import Integral, Real
+from time import perf_counter
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import FixedThresholdClassifier
+from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from fairlearnkit import _validation as checks
 from fairlearnkit._base import (
+    CostFrontier,
     GroupConstrainedClassifier,
     Interval,
+    StrOptions,
     TrainingData,
     fit_learner,
+    learner_score,
+    partition,
     weight_keyword,
 )
-from fairlearnkit._kernels.master import (
+from fairlearnkit._kernels.exponentiated_gradient import exponentiated_gradient
+from fairlearnkit._kernels.hypotheses import (
+    Answer,
+    Decisions,
     Hypothesis,
-    Pool,
-    Progress,
-    generate_columns,
-    lower_bounds,
-    mix,
+    sums_by_threshold,
+    threshold_columns,
 )
+from fairlearnkit._kernels.master import generate_columns
 from fairlearnkit._kernels.moments import (
     Moments,
     cell_mass,
@@ -36,6 +46,7 @@ from fairlearnkit._kernels.moments import (
     objective,
     violations,
 )
+from fairlearnkit._kernels.pool import Pool, Progress, cheapest_mixture, lower_bounds
 from fairlearnkit._kernels.rate_program import FEASIBILITY
 from fairlearnkit.constraints import Criterion
 from fairlearnkit.exceptions import InfeasibleConstraintError
@@ -46,20 +57,22 @@ Float = NDArray[np.float64]
 Int = NDArray[np.intp]
 
 
-class _Models(NamedTuple):
-    """A growing pool of models, shared by all estimators of one fit.
+class _Problem(NamedTuple):
+    """The weighted classification problem at some prices of the rates.
 
-    ``models[i]`` is what ``pool.hypotheses[i]`` came from: a fitted learner, or the constant
-    decision True or False.
+    Attributes
+    ----------
+    label : ndarray of shape (n_samples,)
+        What the learner is to answer, among the classes.
+    weight : ndarray of shape (n_samples,)
+        What the answer matters.
+    price : ndarray of shape (n_samples,)
+        What accepting the row costs.
     """
 
-    pool: Pool
-    models: list[Any]
-
-    @property
-    def n_fits(self) -> int:
-        """Number of models that were fitted."""
-        return sum(not isinstance(model, bool) for model in self.models)
+    label: NDArray[Any]
+    weight: Float
+    price: Float
 
 
 class ReductionClassifier(GroupConstrainedClassifier):
@@ -77,10 +90,34 @@ class ReductionClassifier(GroupConstrainedClassifier):
         one. It is cloned for every fit.
     constraint : Criterion
         What should be equal, with its bound `max_difference` or `min_ratio`.
+    solver : {"column_generation", "exponentiated_gradient"}, default="column_generation"
+        How the models to mix are found. "column_generation" asks for the next fit at the prices of
+        a linear programme over all models so far; "exponentiated_gradient" is the published
+        algorithm [1]_, for comparison: it needs more fits, and starts anew at every knob.
     max_fits : int, default=100
-        Largest number of fits of the estimator for one knob.
+        Largest number of fits of the estimator on all rows for one knob. Out-of-fold fits come on
+        top: `cv` of them for each.
     tol : float, default=1e-3
         Gap in mean cost at which to stop, > 0.
+    threshold_columns : {"train", "crossfit"} or None, default=None
+        Which thresholds of a fitted model may be mixed. None takes its own decisions. Otherwise
+        each model stands for all of its thresholds, and the programme takes those that its prices
+        ask for, judged by scores on the training rows or by out-of-fold scores. Fewer fits, and a
+        certificate that holds against every threshold found; the estimator needs `predict_proba`
+        or `decision_function`.
+    constraint_data : {"train", "crossfit"}, default="train"
+        What costs and rates are counted on: decisions of the model on the rows it was fitted to,
+        or of models that have not seen the row. A learner that interpolates its training rows
+        meets every constraint on labels there and none elsewhere: use "crossfit".
+    cv : int, splitter or iterable of splits, default=5
+        Folds for "crossfit"; they must put every row in exactly one test fold.
+    max_multiplier : float, default=100.0
+        Largest sum of prices in exponentiated gradient, > 0. Larger is slower, smaller admits more
+        violation.
+    lp_step : bool, default=True
+        Whether exponentiated gradient ends each round with the cheapest mixture of its models
+        within the bounds. If False its answer is the published average, beyond the bounds by at
+        most ``(1 + 2 * gap_) / max_multiplier`` where costs are at most 1.
     sensitive_columns : str, int, sequence of these or callable, default=None
         Columns of X that give the groups, by name or position, or a callable ``X -> groups``.
         Several columns make intersectional groups. Not used where `sensitive_features` is passed.
@@ -103,8 +140,12 @@ class ReductionClassifier(GroupConstrainedClassifier):
         The label whose prediction counts as selection; None means the larger of the two.
     random_state : int, RandomState instance or None, default=None
         Key of the hash that settles randomised decisions; None means 0.
+    n_jobs : int, default=None
+        Fits side by side, as in joblib: several prices at once in column generation, and the folds
+        of "crossfit". More prices at once take fewer rounds and more fits, and find other models:
+        the answer is the same within `gap_`.
     verbose : int, default=0
-        If positive, print a line for every fit.
+        If positive, print a line for every round: fits, cost, violation, gap and time.
 
     Attributes
     ----------
@@ -115,8 +156,9 @@ class ReductionClassifier(GroupConstrainedClassifier):
     strata_ : ndarray of shape (n_strata,)
         Strata seen in `fit`; only where there are any.
     estimators_ : list
-        Models with positive weight: fitted clones of the estimator, or True or False for the
-        constant decisions.
+        Models with positive weight: fitted clones of the estimator, with `threshold_columns` in a
+        `~sklearn.model_selection.FixedThresholdClassifier`, or True or False for the constant
+        decisions.
     weights_ : ndarray of shape (n_models,)
         Weight of each of them in the mixture; they sum to 1.
     cost_ : float
@@ -125,14 +167,18 @@ class ReductionClassifier(GroupConstrainedClassifier):
         Lower bound on the mean cost of any mixture of what the learner can find, within the
         constraint.
     gap_ : float
-        ``cost_ - lower_bound_``, >= 0.
+        ``cost_ - lower_bound_``, >= 0. For the averages of exponentiated gradient the published
+        gap: the larger of what either player could gain.
     disparity_ : float or ndarray of shape (n_criteria,)
         Expected disparity on the training rows, as the constraint bounds it; one number per
         criterion of an `AllOf`.
     multipliers_ : ndarray of shape (n_events, n_groups)
         What one more unit of each rate costs through the bounds at the optimum.
     n_fits_ : int
-        Fits of the estimator so far, by this estimator and all that `at` made from it.
+        Fits of the estimator so far, by this estimator and all that `at` made from it, those on
+        folds among them.
+    n_new_fits_ : int
+        How many of these `fit`, or the `at` that made this estimator, needed.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -169,9 +215,9 @@ class ReductionClassifier(GroupConstrainedClassifier):
     *Guarantee.* On the training rows and in expectation over the mixture, the constraint holds to
     1e-9. The cost is within `gap_` of the best mixture of all hypotheses that the learner has
     found; with a learner that minimises weighted error exactly, of its whole class. The gap is
-    relative to what the wrapped learner can find. On new people rates differ by sampling error,
-    and a learner that interpolates its training data meets constraints on labels there trivially:
-    measure on held-out rows.
+    relative to what the wrapped learner can find. On new people rates differ by sampling error:
+    measure on held-out rows. With ``constraint_data="crossfit"`` all of this holds for the
+    out-of-fold decisions, and the models that decide are fitted on all rows.
 
     *Pickles* keep the models and never the rows: from one, `at` reads the models found so far, and
     raises where these settle the cost to less than `tol`.
@@ -202,18 +248,31 @@ class ReductionClassifier(GroupConstrainedClassifier):
     _parameter_constraints: dict = {
         **GroupConstrainedClassifier._parameter_constraints,
         "max_fits": [Interval(Integral, 1, None, closed="left")],
+        "solver": [StrOptions({"column_generation", "exponentiated_gradient"})],
         "tol": [Interval(Real, 0, None, closed="neither")],
+        "threshold_columns": [None, StrOptions({"train", "crossfit"})],
+        "constraint_data": [StrOptions({"train", "crossfit"})],
+        "cv": ["cv_object"],
+        "max_multiplier": [Interval(Real, 0, None, closed="neither")],
+        "lp_step": ["boolean"],
     }
 
     _training: TrainingData | None = None
+    _unpickled = ("_training", "_folds")
 
     def __init__(
         self,
         estimator: Any,
         constraint: Criterion,
         *,
+        solver: str = "column_generation",
         max_fits: int = 100,
         tol: float = 1e-3,
+        threshold_columns: str | None = None,
+        constraint_data: str = "train",
+        cv: Any = 5,
+        max_multiplier: float = 100.0,
+        lp_step: bool = True,
         sensitive_columns: checks.Columns | None = None,
         control_columns: checks.Columns | None = None,
         drop_sensitive: bool = False,
@@ -223,12 +282,19 @@ class ReductionClassifier(GroupConstrainedClassifier):
         costs: Mapping[str, float] | None = None,
         pos_label: Any = None,
         random_state: Any = None,
+        n_jobs: int | None = None,
         verbose: int = 0,
     ) -> None:
         self.estimator = estimator
         self.constraint = constraint
+        self.solver = solver
         self.max_fits = max_fits
         self.tol = tol
+        self.threshold_columns = threshold_columns
+        self.constraint_data = constraint_data
+        self.cv = cv
+        self.max_multiplier = max_multiplier
+        self.lp_step = lp_step
         self.sensitive_columns = sensitive_columns
         self.control_columns = control_columns
         self.drop_sensitive = drop_sensitive
@@ -238,6 +304,7 @@ class ReductionClassifier(GroupConstrainedClassifier):
         self.costs = costs
         self.pos_label = pos_label
         self.random_state = random_state
+        self.n_jobs = n_jobs
         self.verbose = verbose
 
     def fit(
@@ -279,15 +346,23 @@ class ReductionClassifier(GroupConstrainedClassifier):
             )
             raise ValueError(msg)
 
-        self._training = training = data.take(data.rows_with_weight())
+        self._folds = partition(self.cv, data) if self._needs_folds() else []
+        rows = data.rows_with_weight()
+        self._training = training = data.take(rows)
+        if not isinstance(rows, slice):
+            self._folds = [(_among(a, rows), _among(b, rows)) for a, b in self._folds]
         positive, unit, weight = training.positive, training.unit, training.sample_weight
         self._cost_mass = cell_mass(positive, unit, weight, self._n_units)
         rate_weight = weight if self.weight_rates else None
         self._mass = cell_mass(positive, unit, rate_weight, self._n_units)
         self._cell_count = cell_mass(positive, unit, None, self._n_units).astype(np.intp)
         self._warn_degenerate(self._cell_count)
-        constants = [self._hypothesis(np.full(len(unit), float(c))) for c in (False, True)]
-        self._found = _Models(Pool(hypotheses=constants), [False, True])
+        self._pool = Pool(
+            hypotheses=[
+                Hypothesis(float(self._mean_cost(0 * self._cost_mass)), 0 * self._mass, False),
+                Hypothesis(float(self._mean_cost(self._cost_mass)), self._mass, True),
+            ]
+        )
 
         self._turn()
         return self
@@ -348,7 +423,7 @@ class ReductionClassifier(GroupConstrainedClassifier):
     def n_fits_(self) -> int:
         """Number of fits so far, by this estimator and all that `at` made from it."""
         check_is_fitted(self)
-        return self._found.n_fits
+        return self._pool.n_fits
 
     @property
     def realized_disparity_(self) -> float | Float:
@@ -364,30 +439,44 @@ class ReductionClassifier(GroupConstrainedClassifier):
 
     def _accept_probability(self, learner_X: Any) -> Float:
         probability = np.zeros(checks.n_rows(learner_X))
+        positive = self.classes_[self._positive_class]
         for model, weight in zip(self.estimators_, self.weights_, strict=True):
-            probability += weight * self._accepts(model, learner_X)
+            if isinstance(model, bool):
+                probability += weight * model
+            else:
+                probability += weight * (np.asarray(model.predict(learner_X)) == positive)
         # Weights sum to one up to rounding.
         return np.where(probability > 1 - FEASIBILITY, 1.0, probability)
 
-    def _accepts(self, model: Any, learner_X: Any) -> Float:
-        """Return the decisions of one model as 0 and 1."""
-        if isinstance(model, bool):
-            return np.full(checks.n_rows(learner_X), float(model))
-        positive = self.classes_[self._positive_class]
-        return (np.asarray(model.predict(learner_X)) == positive).astype(float)
+    def _needs_folds(self) -> bool:
+        return "crossfit" in (self.threshold_columns, self.constraint_data)
 
-    def _hypothesis(self, accepts: Float) -> Hypothesis:
-        """Return cost and cell sums of decisions on the training rows."""
+    def _mean_cost(self, cost_sums: Float) -> Any:
+        """Return the mean cost of cell sums in the weights of the cost."""
+        constant, slope = objective(self._cost_mass, *self._costs)
+        return constant + (cost_sums @ slope).sum(axis=-1)
+
+    def _hypothesis(self, accepts: Float, model: Any) -> Hypothesis:
+        """Return what decisions on the training rows cost and accept."""
         training = self._training_rows("Another fit")
         positive, unit, weight = training.positive, training.unit, training.sample_weight
-        weighted = sums = cell_sums(accepts, positive, unit, weight, self._n_units)
-        if not self.weight_rates:
+        sums = cost_sums = cell_sums(accepts, positive, unit, weight, self._n_units)
+        if weight is not None and not self.weight_rates:
             sums = cell_sums(accepts, positive, unit, None, self._n_units)
-        constant, slope = objective(self._cost_mass, *self._costs)
-        return Hypothesis(float(constant + (weighted @ slope).sum()), sums)
+        return Hypothesis(float(self._mean_cost(cost_sums)), sums, model)
 
-    def _best_response(self, moments: Moments, rate_price: Float) -> Hypothesis | None:
-        """Fit the estimator to the classification problem at these prices.
+    def _decisions(self, score: Float, threshold: Float) -> Decisions:
+        """Return what each of several thresholds costs and accepts on the training rows."""
+        training = self._training_rows("Another fit")
+        positive, unit, weight = training.positive, training.unit, training.sample_weight
+        cells = (score, threshold, positive, unit)
+        sums = cost_sums = sums_by_threshold(*cells, weight, self._n_units)
+        if weight is not None and not self.weight_rates:
+            sums = sums_by_threshold(*cells, None, self._n_units)
+        return Decisions(self._mean_cost(cost_sums), sums)
+
+    def _problem(self, moments: Moments, rate_price: Float) -> _Problem | None:
+        """Return the classification problem at these prices; None where it has one label only.
 
         The price of accepting a row is that of its cell: rows to accept have a negative one, and
         weigh as much as it is away from zero. Weights are scaled to the sum of the row weights,
@@ -395,47 +484,115 @@ class ReductionClassifier(GroupConstrainedClassifier):
         """
         training = self._training_rows("Another fit")
         _, slope = objective(self._cost_mass, *self._costs)
-        price = np.zeros((self._n_units, 2))
-        np.add.at(price, moments.unit, rate_price[:, None] * moments.slope)
-        label = training.positive.astype(np.intp)
-        of_cost, of_rates = slope[label], price[training.unit, label]
-        row_weight = training.sample_weight
-        if row_weight is None:
-            of_row = of_cost + of_rates
-        elif self.weight_rates:
-            of_row = row_weight * (of_cost + of_rates)
+        of_cell = np.zeros((self._n_units, 2))
+        np.add.at(of_cell, moments.unit, rate_price[:, None] * moments.slope)
+        label, row_weight = training.positive.astype(np.intp), training.sample_weight
+        if row_weight is None or self.weight_rates:
+            price = (slope + of_cell)[training.unit, label]
+            if row_weight is not None:
+                price *= row_weight
         else:
-            of_row = row_weight * of_cost + of_rates
-        weight = np.abs(of_row)
-        used = np.flatnonzero(weight)
-        accept = of_row[used] < 0
-        if accept.all() or not accept.any():
+            price = row_weight * slope[label] + of_cell[training.unit, label]
+        accept, weight = price < 0, np.abs(price)
+        if accept.all() or not accept[weight > 0].any():
             return None
-        learner_X = training.learner_X
-        if len(used) < len(weight):
-            learner_X, weight = checks.take_rows(learner_X, used), weight[used]
         weight *= self._cost_mass.sum() / weight.sum()
-        model = fit_learner(self.estimator, learner_X, self._labels_of(accept), weight)
-        found = self._hypothesis(self._accepts(model, training.learner_X))
-        # Last: a prediction that fails must not leave a model without its hypothesis.
-        self._found.models.append(model)
-        return found
+        return _Problem(self._labels_of(accept), weight, price)
 
-    def _turn(self) -> None:
-        moments = self._moments()
-        pool, models = self._found
-        if self._training is None:
-            self._check_pool(moments)
-        steps = generate_columns(
-            pool,
+    def _best_responses(self, moments: Moments, rate_prices: list[Float]) -> list[Answer]:
+        """Fit the estimator to the problems at several prices, side by side."""
+        problems = [self._problem(moments, price) for price in rate_prices]
+        learner_X = self._training_rows("Another fit").learner_X
+        everywhere = [(None, None), *self._folds]
+        fits = Parallel(n_jobs=self.n_jobs)(
+            delayed(self._fit_on)(learner_X, problem, train, test)
+            for problem in problems
+            if problem is not None
+            for train, test in everywhere
+        )
+        self._pool.n_fits += sum(fit is not None for fit in fits)
+        of_each = iter(fits)
+        return [
+            None if problem is None else self._answer(problem, [next(of_each) for _ in everywhere])
+            for problem in problems
+        ]
+
+    def _fit_on(
+        self, learner_X: Any, problem: _Problem, train: Int | None, test: Int | None
+    ) -> tuple[Any, Float] | None:
+        """Return a model and its scores, or its decisions, on the test rows; all rows if None.
+
+        None where the training rows have one label only.
+        """
+        label, weight = problem.label, problem.weight
+        rows = np.arange(len(label)) if train is None else np.asarray(train)
+        rows = rows[weight[rows] > 0]
+        if (label[rows] == label[rows[0]]).all():
+            return None
+        everything = len(rows) == len(label)
+        model = fit_learner(
+            self.estimator,
+            learner_X if everything else checks.take_rows(learner_X, rows),
+            label[rows],
+            weight[rows],
+        )
+        test_X = learner_X if test is None else checks.take_rows(learner_X, test)
+        positive = self._positive_class
+        if self.threshold_columns is not None:
+            return model, learner_score(model, test_X, "auto", self.classes_, positive)
+        decided = np.asarray(model.predict(test_X)) == self.classes_[positive]
+        return model, decided.astype(float)
+
+    def _answer(self, problem: _Problem, fits: list[tuple[Any, Float] | None]) -> Answer:
+        """Return what the fits on all rows, and on folds, found out about the model."""
+        done = [fit for fit in fits if fit is not None]
+        if len(done) < len(fits):
+            # A fold that sees one label only has nothing to learn: as good as a constant.
+            return None
+        (model, on_train), *of_folds = done
+        held_out = np.empty(len(on_train))
+        for (_, test), (_, found) in zip(self._folds, of_folds, strict=True):
+            held_out[test] = found
+        seen = {"train": on_train, "crossfit": held_out}
+        counted = seen[self.constraint_data]
+        if self.threshold_columns is None:
+            return self._hypothesis(counted, (model, None))
+        judged = seen[self.threshold_columns]
+        return threshold_columns(model, judged, counted, problem.price, self._decisions)
+
+    def _steps(self, moments: Moments) -> Iterator[Progress]:
+        """Return the solver's progress at these bounds, one fit after the other."""
+
+        def best_responses(rate_prices: list[Float]) -> list[Answer]:
+            return self._best_responses(moments, rate_prices)
+
+        if self.solver == "column_generation":
+            return generate_columns(
+                self._pool,
+                moments,
+                best_responses,
+                tol=self.tol,
+                max_calls=self.max_fits,
+                n_at_once=effective_n_jobs(self.n_jobs),
+            )
+        return exponentiated_gradient(
+            self._pool,
             moments,
-            lambda price: self._best_response(moments, price),
+            best_responses,
             tol=self.tol,
             max_calls=self.max_fits,
+            max_multiplier=self.max_multiplier,
+            lp_step=self.lp_step,
         )
-        progress = next(steps)
-        for progress in steps:
-            self._report(progress, moments)
+
+    def _turn(self) -> None:
+        moments, pool = self._moments(), self._pool
+        fits_before, start = pool.n_fits, perf_counter()
+        if self._training is None:
+            progress = self._settled(moments)
+        else:
+            for progress in self._steps(moments):
+                self._report(progress, moments, perf_counter() - start)
         if progress.gap > self.tol:
             warnings.warn(
                 f"max_fits={self.max_fits} reached with a gap of {progress.gap:.2g} in mean cost, "
@@ -443,67 +600,102 @@ class ReductionClassifier(GroupConstrainedClassifier):
                 ConvergenceWarning,
                 stacklevel=3,
             )
-        optimum, self.lower_bound_ = progress.mixture, progress.lower_bound
-        weight = optimum.weight
-        if not self.randomized:
-            weight = np.zeros(len(models))
-            weight[self._best_single(moments)] = 1.0
-        sums = np.array([h.sums for h in pool.hypotheses])
-        used = np.flatnonzero(weight)
-        self.estimators_ = [models[i] for i in used]
-        self.weights_ = weight[used]
-        self.cost_ = float(pool.costs()[: len(weight)] @ weight)
-        self.gap_ = max(self.cost_ - self.lower_bound_, 0.0)
-        self.disparity_ = self._disparity(np.tensordot(weight, sums[: len(weight)], 1))
-        self.multipliers_ = self._by_group(moments, optimum.rate_price)
+        self.n_new_fits_ = pool.n_fits - fits_before
+        self.lower_bound_ = progress.lower_bound
+        if self.randomized:
+            used = np.flatnonzero(progress.weight)
+            mixed, self.weights_ = [pool.hypotheses[i] for i in used], progress.weight[used]
+        else:
+            mixed, self.weights_ = [self._best_single(moments)], np.ones(1)
+        self.estimators_ = [self._model_of(hypothesis) for hypothesis in mixed]
+        self.cost_ = float(self.weights_ @ [h.cost for h in mixed])
+        # What a mixture may exceed the bounds by is in its own gap, not in its cost.
+        beyond = progress.gap if self.randomized else 0.0
+        self.gap_ = max(self.cost_ - self.lower_bound_, beyond, 0.0)
+        self.disparity_ = self._disparity(np.tensordot(self.weights_, [h.sums for h in mixed], 1))
+        self.multipliers_ = self._by_group(moments, progress.rate_price)
 
-    def _check_pool(self, moments: Moments) -> None:
-        """Raise where the pool alone does not settle the cost at these bounds to `tol`."""
-        pool = self._found.pool
-        gap = mix(pool, moments).cost - lower_bounds(pool, moments).max(initial=-np.inf)
-        if gap > self.tol:
+    def _settled(self, moments: Moments) -> Progress:
+        """Return where the pool alone stands; raise where it does not settle the cost to `tol`."""
+        mixture = cheapest_mixture(self._pool, moments, self.tol)
+        progress = Progress.of(mixture, lower_bounds(self._pool, moments))
+        if progress.gap > self.tol:
             msg = (
-                f"The models found so far settle the cost at this knob to {gap:.2g} only, more "
-                f"than tol={self.tol:g}, and the training rows, which pickles do not keep, would "
-                "be needed for further fits. Use at() before pickling, or fit again."
+                f"The models found so far settle the cost at this knob to {progress.gap:.2g} "
+                f"only, more than tol={self.tol:g}, and the training rows, which pickles do not "
+                "keep, would be needed for further fits. Use at() before pickling, or fit again."
             )
             raise AttributeError(msg)
+        return progress
 
-    def _report(self, progress: Progress, moments: Moments) -> None:
+    def _report(self, progress: Progress, moments: Moments, seconds: float) -> None:
         if not self.verbose:
             return
-        weight = progress.mixture.weight
-        sums = np.array([h.sums for h in self._found.pool.hypotheses])
-        rates = group_rates(moments, np.tensordot(weight, sums[: len(weight)], 1))
+        pool, weight = self._pool, progress.weight
+        rates = group_rates(moments, np.tensordot(weight, pool.decisions().sums[: len(weight)], 1))
         print(
-            f"[{type(self).__name__}] fits {self._found.n_fits:>3}  "
-            f"cost {progress.mixture.cost:.5f}  "
+            f"[{type(self).__name__}] fits {pool.n_fits:>3}  cost {progress.cost:.5f}  "
             f"violation {violations(moments, rates).max(initial=-np.inf):+.1e}  "
-            f"gap {progress.gap:.1e}"
+            f"gap {progress.gap:.1e}  {seconds:.1f} s"
         )
 
-    def _best_single(self, moments: Moments) -> int:
-        """Return the cheapest fitted model within the bounds."""
-        pool, models = self._found
-        rates = pool.rates(moments)
-        excess = np.array([violations(moments, rate).max(initial=-np.inf) for rate in rates])
-        fitted = np.array([not isinstance(model, bool) for model in models])
-        fits = fitted & (excess <= FEASIBILITY)
-        if not fits.any():
-            nearest = np.where(fitted, excess, np.inf).min()
-            msg = (
-                f"None of the {fitted.sum()} models found meets {self.constraint!r} alone; the "
-                f"nearest is beyond it by {nearest:.4g} in rate. Relax the bound, or allow "
-                "randomized=True."
-            )
-            raise InfeasibleConstraintError(msg)
-        return int(np.argmin(np.where(fits, pool.costs(), np.inf)))
+    def _model_of(self, hypothesis: Hypothesis) -> Any:
+        """Return what decides: a fitted model, at a threshold or as it is, or a constant."""
+        if isinstance(hypothesis.model, bool):
+            return hypothesis.model
+        model, threshold = hypothesis.model
+        if threshold is None:
+            return model
+        return FixedThresholdClassifier(
+            FrozenEstimator(model),
+            threshold=threshold,
+            pos_label=self.classes_[self._positive_class],
+        )
+
+    def _best_single(self, moments: Moments) -> Hypothesis:
+        """Return the cheapest fitted model within the bounds, at any threshold."""
+        pool = self._pool
+        fitted = [h for h in pool.hypotheses if not isinstance(h.model, bool)]
+        fitted += [c.hypothesis(i) for c in pool.columns for i in range(len(c.threshold))]
+        nearest = np.inf
+        for hypothesis in sorted(fitted, key=lambda h: h.cost):
+            rates = group_rates(moments, hypothesis.sums)
+            excess = violations(moments, rates).max(initial=-np.inf)
+            if excess <= FEASIBILITY:
+                return hypothesis
+            nearest = min(nearest, excess)
+        msg = (
+            f"None of the {pool.n_fits} models found meets {self.constraint!r} alone; the nearest "
+            f"is beyond it by {nearest:.4g} in rate. Relax the bound, or allow randomized=True."
+        )
+        raise InfeasibleConstraintError(msg)
+
+    def _compute_frontier(self) -> CostFrontier:
+        # Thresholds that join the pool at one knob may serve another.
+        n_known = -1
+        while n_known < len(self._pool.hypotheses):
+            n_known = len(self._pool.hypotheses)
+            curve = super()._compute_frontier()
+        return curve
 
     def _cost_and_slope(self, moments: Moments) -> tuple[float, Float]:
-        optimum = mix(self._found.pool, moments)
+        optimum = cheapest_mixture(self._pool, moments, self.tol)
         return optimum.cost, optimum.bound_price
 
-    def _lower_bounds(self, moments: list[Moments], cost: Float) -> Float:
-        pool = self._found.pool
+    def _curve_details(self, moments: list[Moments], cost: Float) -> dict[str, Any]:
+        pool = self._pool
         bounds = [lower_bounds(pool, m).max(initial=-np.inf) for m in moments]
-        return np.minimum(bounds, cost)
+        weights = np.array([cheapest_mixture(pool, m).weight for m in moments])
+        used = np.flatnonzero(weights.any(axis=0))
+        return {
+            "lower_bound": np.minimum(bounds, cost),
+            "weights": weights[:, used],
+            "estimators": [self._model_of(pool.hypotheses[i]) for i in used],
+        }
+
+
+def _among(some: Int, rows: Int) -> Int:
+    """Return the places in ascending `rows` of those of some rows that are there."""
+    place = np.searchsorted(rows, some)
+    is_there = rows[np.minimum(place, len(rows) - 1)] == some
+    return place[is_there]

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+from scipy.optimize import linprog
 
 from fairlearnkit import (
     AllOf,
@@ -143,6 +144,49 @@ def keeps_bounds(instance, criterion, decision):
                 if missing > 1e-9:
                     return False
     return True
+
+
+def exact_programme(decisions, instance, criterion, strata=None, weight_rates=True):
+    """Return the least mean cost of mixing given decisions, by a programme over all pairs."""
+    y, weight = instance.y, instance.weight
+    rate_weight = weight if weight_rates else np.ones(len(y))
+    strata = np.zeros(len(y), dtype=int) if strata is None else strata
+    rows, bounds = [], []
+    for parity in criterion.parities():
+        for rate in parity._rates():
+            for stratum in np.unique(strata):
+                inside = strata == stratum
+
+                def by_decision(rows_of, name=rate.name):
+                    return np.array(
+                        [
+                            counted_rate(name, y[rows_of], d[rows_of], rate_weight[rows_of])
+                            for d in decisions
+                        ]
+                    )
+
+                of_groups = [
+                    by_decision(inside & (instance.group == g)) for g in np.unique(instance.group)
+                ]
+                of_groups = [r for r in of_groups if not np.isnan(r).any()]
+                if len(of_groups) < 2:
+                    continue
+                for one, other in compared(of_groups, by_decision(inside), parity):
+                    if parity.min_ratio is None:
+                        rows.append(one - other)
+                        bounds.append(parity.max_difference)
+                    else:
+                        rows.append(parity.min_ratio * one - other)
+                        bounds.append(0.0)
+    costs = [instance.counted_cost(d) for d in decisions]
+    result = linprog(
+        costs,
+        A_ub=np.array(rows) if rows else None,
+        b_ub=bounds if rows else None,
+        A_eq=np.ones((1, len(costs))),
+        b_eq=[1.0],
+    )
+    return result.fun
 
 
 def random_instance(seed, n_rows=200, n_groups=2, fp_cost=1.0, fn_cost=1.0):

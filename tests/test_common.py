@@ -61,6 +61,10 @@ CONTRACT = [
     *(GroupThresholdClassifier(LEARNER, constraint, cv=2, **COLUMN) for constraint in LOOSE),
     GroupThresholdClassifier(LEARNER, LOOSE[0], cv=2, randomized=False, **COLUMN),
     *(ReductionClassifier(LEARNER, constraint, **COLUMN) for constraint in LOOSE),
+    ReductionClassifier(LEARNER, LOOSE[0], solver="exponentiated_gradient", **COLUMN),
+    ReductionClassifier(
+        LEARNER, LOOSE[0], threshold_columns="crossfit", constraint_data="crossfit", cv=2, **COLUMN
+    ),
 ]
 
 
@@ -97,6 +101,12 @@ ESTIMATORS = {
         exact_learner(), EqualizedOdds(max_difference=0.02)
     ),
     "reduction, several criteria": ReductionClassifier(exact_learner(), BOTH, random_state=3),
+    "reduction, any threshold": ReductionClassifier(
+        exact_learner(), EqualizedOdds(max_difference=0.02), threshold_columns="train"
+    ),
+    "exponentiated gradient": ReductionClassifier(
+        exact_learner(), EqualizedOdds(max_difference=0.02), solver="exponentiated_gradient"
+    ),
 }
 
 
@@ -161,9 +171,9 @@ def with_folds(estimator, fold):
 
 
 def prefit(estimator):
-    """Return a clone that takes scores from a fitted learner, where it has cross-validation."""
+    """Return a clone that takes scores from a fitted learner, where it can."""
     estimator = clone(estimator)
-    if "cv" in estimator.get_params():
+    if isinstance(estimator, GroupThresholdClassifier):
         estimator.set_params(estimator=FrozenEstimator(exact_learner().fit(X, Y)))
     return estimator
 

@@ -8,13 +8,14 @@ import pytest
 import sklearn
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.optimize import linprog
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import FixedThresholdClassifier, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from fairlearnkit import (
@@ -28,7 +29,13 @@ from fairlearnkit import (
 from fairlearnkit.datasets import make_group_classification
 from fairlearnkit.exceptions import InfeasibleConstraintError
 from fairlearnkit.metrics import disparity
-from tests.helpers import compared, counted_rate, criteria, instances, reproducible
+from tests.helpers import (
+    counted_rates,
+    criteria,
+    exact_programme,
+    instances,
+    reproducible,
+)
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::fairlearnkit.exceptions.DegenerateGroupWarning"  # tiny instances on purpose
@@ -75,49 +82,6 @@ def stumps(X):
 def decide(rule, X):
     sign, place = rule
     return (sign * (X[:, 0] - place) > 0).astype(int)
-
-
-def exact_programme(decisions, instance, criterion, strata=None, weight_rates=True):
-    """Return the least mean cost of mixing given decisions, by a programme over all pairs."""
-    y, weight = instance.y, instance.weight
-    rate_weight = weight if weight_rates else np.ones(len(y))
-    strata = np.zeros(len(y), dtype=int) if strata is None else strata
-    rows, bounds = [], []
-    for parity in criterion.parities():
-        for rate in parity._rates():
-            for stratum in np.unique(strata):
-                inside = strata == stratum
-
-                def by_decision(rows_of, name=rate.name):
-                    return np.array(
-                        [
-                            counted_rate(name, y[rows_of], d[rows_of], rate_weight[rows_of])
-                            for d in decisions
-                        ]
-                    )
-
-                of_groups = [
-                    by_decision(inside & (instance.group == g)) for g in np.unique(instance.group)
-                ]
-                of_groups = [r for r in of_groups if not np.isnan(r).any()]
-                if len(of_groups) < 2:
-                    continue
-                for one, other in compared(of_groups, by_decision(inside), parity):
-                    if parity.min_ratio is None:
-                        rows.append(one - other)
-                        bounds.append(parity.max_difference)
-                    else:
-                        rows.append(parity.min_ratio * one - other)
-                        bounds.append(0.0)
-    costs = [instance.counted_cost(d) for d in decisions]
-    result = linprog(
-        costs,
-        A_ub=np.array(rows) if rows else None,
-        b_ub=bounds if rows else None,
-        A_eq=np.ones((1, len(costs))),
-        b_eq=[1.0],
-    )
-    return result.fun
 
 
 def reduction(instance, criterion, learner, X, tol=1e-9, **params):
@@ -412,4 +376,208 @@ def test_a_prediction_that_fails_leaves_the_pool_whole():
     clf = ReductionClassifier(FailsOnce(), DemographicParity(max_difference=0.05))
     with pytest.raises(OSError, match="interrupted"):
         clf.fit(X, Y, sensitive_features=GROUPS)
-    assert len(clf._found.models) == len(clf._found.pool.hypotheses) == 4
+    assert len(clf._pool.hypotheses) == 4
+    assert clf._pool.n_fits == 2
+    assert [len(lines) for lines in clf._pool.asked.values()] == [2]
+
+
+@given(instance=small, criterion=criteria(), seed=st.integers(0, 2**16))
+@reproducible(max_examples=40)
+def test_the_weighted_problem_is_the_best_response(instance, criterion, seed):
+    """At any prices, the labels of the problem have the least priced cost of all 2^n, by counting.
+
+    And every labelling's priced cost differs from theirs by the weight of the rows where they
+    differ, which is what a learner minimises.
+    """
+    X = np.arange(len(instance.y), dtype=float)[:, None]
+    clf = reduction(instance, criterion, AnyLabelling(), X, tol=1.0)
+    moments = instance.moments(criterion)
+    price = np.random.default_rng(seed).normal(scale=0.3, size=len(moments.event))
+    problem = clf._problem(moments, price)
+    if problem is None:
+        return
+    every = every_labelling(len(X))
+    rates = np.array([rows_of_rates(instance, criterion, d) for d in every])
+    costs = np.array([instance.counted_cost(d) for d in every])
+    priced = costs + rates @ price
+    best = int(np.argmin(priced))
+    scale = instance.weight.sum() / np.abs(problem.price).sum()
+    missed = np.abs(every - problem.label) @ problem.weight / scale
+    np.testing.assert_allclose(priced - priced[best], missed, atol=1e-9)
+
+
+def rows_of_rates(instance, criterion, decision):
+    """Return the rates of every criterion by group, by counting, in the order of the moments."""
+    rates = [
+        counted_rates(
+            rate.name, instance.y, decision, instance.weight, instance.group, instance.n_groups
+        )
+        for parity in criterion.parities()
+        for rate in parity.rates
+    ]
+    rates = np.concatenate(rates)
+    return rates[~np.isnan(rates)]
+
+
+@pytest.mark.parametrize("learner", [LogisticRegression(), LinearSVC()], ids=["proba", "decision"])
+@pytest.mark.parametrize("pos_label", [None, "no"])
+def test_models_at_thresholds_decide_as_counted(learner, pos_label):
+    """Each model in a threshold classifier decides on the training rows what the sums say."""
+    labels = np.where(Y == 1, "yes", "no")
+    clf = ReductionClassifier(
+        learner,
+        EqualizedOdds(max_difference=0.03),
+        threshold_columns="train",
+        pos_label=pos_label,
+    ).fit(X, labels, sensitive_features=GROUPS)
+    kinds = {type(model) for model in clf.estimators_ if not isinstance(model, bool)}
+    assert kinds == {FixedThresholdClassifier}
+    decided = clf.decision_probability(X)
+    cost = np.where(labels == "yes", decided[:, 0], decided[:, 1]).mean()
+    assert cost == pytest.approx(clf.cost_, abs=1e-9)
+    found = disparity(clf.constraint, Y, decided[:, 1], sensitive_features=GROUPS)
+    assert found == pytest.approx(clf.disparity_, abs=1e-9)
+    assert found <= 0.03 + 1e-9
+
+
+def test_thresholds_cost_no_more_than_the_models_own_decisions():
+    """With all thresholds to choose from, fewer fits find a mixture that is as good."""
+    own, swept = (
+        ReductionClassifier(
+            LogisticRegression(), EqualizedOdds(max_difference=0.02), threshold_columns=columns
+        ).fit(X, Y, sensitive_features=GROUPS)
+        for columns in (None, "train")
+    )
+    assert swept.cost_ <= own.cost_ + own.tol
+    assert swept.gap_ <= swept.tol
+
+
+def test_thresholds_need_scores():
+    """A learner without scores has no thresholds: an error that says so."""
+    clf = ReductionClassifier(
+        Stump(), DemographicParity(max_difference=0.1), threshold_columns="train"
+    )
+    with pytest.raises(ValueError, match="predict_proba or decision_function to be thresholded"):
+        clf.fit(X[:50], Y[:50], sensitive_features=GROUPS[:50])
+
+
+def test_out_of_fold_counting():
+    """With no price on the rates the counted error is that of scikit-learn's cross-validation."""
+    plain = LogisticRegression()
+    clf = ReductionClassifier(
+        plain, DemographicParity(max_difference=1.0), constraint_data="crossfit", cv=4
+    ).fit(X, Y, sensitive_features=GROUPS)
+    held_out = cross_val_predict(plain, X, Y, cv=4)
+    assert clf.cost_ == pytest.approx((held_out != Y).mean(), abs=1e-12)
+    assert clf.n_fits_ == clf.n_new_fits_ == 5
+    np.testing.assert_array_equal(clf.predict(X), plain.fit(X, Y).predict(X))
+
+
+def test_an_interpolating_learner_needs_out_of_fold_counting():
+    """A fully grown tree keeps equalized odds on its own rows and not on others'."""
+    tree = DecisionTreeClassifier(random_state=0)
+    (X, y, groups), (X_new, y_new, groups_new) = (
+        make_group_classification(
+            n_rows, base_rates=(0.6, 0.3), class_sep=(2.0, 0.7), random_state=n_rows
+        )
+        for n_rows in (2000, 20_000)
+    )
+
+    def held_out_gap(**options):
+        clf = ReductionClassifier(tree, EqualizedOdds(max_difference=0.02), **options)
+        clf.fit(X, y, sensitive_features=groups)
+        assert clf.disparity_ <= 0.02 + 1e-9
+        decided = clf.decision_probability(X_new)
+        return disparity(clf.constraint, y_new, decided, sensitive_features=groups_new)
+
+    assert held_out_gap() > 0.1
+    assert held_out_gap(constraint_data="crossfit") < 0.06
+
+
+@pytest.mark.parametrize("options", [{}, {"threshold_columns": "crossfit", "cv": 3}])
+def test_side_by_side_fits_agree_within_the_gap(options):
+    """Several prices at once find other models, and the same answer to `tol`."""
+    one, two = (
+        ReductionClassifier(
+            LogisticRegression(), DemographicParity(max_difference=0.03), n_jobs=n_jobs, **options
+        ).fit(X, Y, sensitive_features=GROUPS)
+        for n_jobs in (None, 2)
+    )
+    assert two.gap_ <= two.tol
+    assert two.disparity_ <= 0.03 + 1e-9
+    assert abs(one.cost_ - two.cost_) <= 5 * one.tol
+
+
+def test_exponentiated_gradient_agrees_with_column_generation():
+    """Two roads to one optimum, each within its gap, around an exact learner."""
+    few = slice(0, 150)
+    by = {
+        solver: ReductionClassifier(
+            Stump(), EqualizedOdds(max_difference=0.05), solver=solver, tol=1e-4, max_fits=300
+        ).fit(X[few], Y[few], sensitive_features=GROUPS[few])
+        for solver in ("column_generation", "exponentiated_gradient")
+    }
+    column, gradient = by.values()
+    assert gradient.gap_ <= 1e-4
+    assert gradient.disparity_ <= 0.05 + 1e-9
+    assert abs(column.cost_ - gradient.cost_) <= column.gap_ + gradient.gap_ + 1e-9
+
+
+def test_averages_of_exponentiated_gradient():
+    """Without the programme the published average is returned, with its own guarantee."""
+    few = slice(0, 150)
+    options = {"solver": "exponentiated_gradient", "lp_step": False, "max_multiplier": 2.0}
+    clf = ReductionClassifier(
+        Stump(), DemographicParity(max_difference=0.05), tol=0.1, max_fits=500, **options
+    ).fit(X[few], Y[few], sensitive_features=GROUPS[few])
+    best = ReductionClassifier(Stump(), DemographicParity(max_difference=0.05), tol=1e-6)
+    best.fit(X[few], Y[few], sensitive_features=GROUPS[few])
+    assert clf.weights_.sum() == pytest.approx(1.0)
+    assert 0 <= clf.gap_ <= 0.1
+    assert clf.cost_ <= best.cost_ + 2 * clf.gap_
+    assert clf.disparity_ <= 0.05 + (1 + 2 * clf.gap_) / 2.0
+
+
+def test_curve_tells_the_mixture_at_every_breakpoint(fitted):
+    """Weights of the models at each breakpoint cost what the curve says, within the knob."""
+    curve = fitted.frontier_
+    assert curve.weights.shape == (len(curve), len(curve.estimators))
+    np.testing.assert_allclose(curve.weights.sum(axis=1), 1.0)
+    accepted = np.column_stack(
+        [np.full(len(X), m) if isinstance(m, bool) else m.predict(X) for m in curve.estimators]
+    )
+    for knob, cost, weight in zip(curve.knob, curve.cost, curve.weights, strict=True):
+        decided = accepted @ weight
+        assert np.where(Y == 1, 1 - decided, decided).mean() == pytest.approx(cost, abs=1e-8)
+        gap = disparity(fitted.constraint, Y, decided, sensitive_features=GROUPS)
+        assert gap <= knob + 1e-8
+
+
+def test_another_knob_tells_its_fits():
+    """`at` says how many fits it added: none where the band is narrow."""
+    clf = ReductionClassifier(LogisticRegression(), DemographicParity(max_difference=0.1))
+    clf.fit(X, Y, sensitive_features=GROUPS)
+    assert clf.n_new_fits_ == clf.n_fits_ > 0
+    assert clf.at(max_difference=0.1).n_new_fits_ == 0
+    before = clf.n_fits_
+    tight = clf.at(max_difference=0.0)
+    assert tight.n_new_fits_ == clf.n_fits_ - before
+
+
+def test_single_model_at_its_best_threshold():
+    """One model may be any fitted model at any threshold; brute force over all of them agrees."""
+    clf = ReductionClassifier(
+        LogisticRegression(),
+        DemographicParity(max_difference=0.05),
+        threshold_columns="train",
+        randomized=False,
+    ).fit(X, Y, sensitive_features=GROUPS)
+    best = np.inf
+    for columns in clf._pool.columns:
+        score = columns.model.predict_proba(X)[:, 1]
+        for threshold in columns.threshold:
+            decided = (score >= threshold).astype(int)
+            if disparity(clf.constraint, Y, decided, sensitive_features=GROUPS) <= 0.05 + 1e-9:
+                best = min(best, (decided != Y).mean())
+    assert clf.cost_ == pytest.approx(best, abs=1e-12)
+    assert (clf.predict(X) != Y).mean() == pytest.approx(best, abs=1e-12)

@@ -179,12 +179,16 @@ def _group_points(
         kept = np.unique(np.concatenate([_hull(false, true) for false, true in kinds]))
     threshold = np.full(len(kept), np.inf)
     threshold[-1] = -np.inf
-    above, below = score[end[kept[1:-1]] - 1], score[end[kept[1:-1]]]
-    middle = above / 2 + below / 2
-    # Between neighbouring floats the midpoint may round down to the lower score.
-    threshold[1:-1] = np.where(middle > below, middle, above)
+    threshold[1:-1] = midpoints(score[end[kept[1:-1]] - 1], score[end[kept[1:-1]]])
     sums = [np.column_stack([false[kept], true[kept]]) for false, true in kinds]
     return threshold, sums[0], sums[-1]
+
+
+def midpoints(above: Float, below: Float) -> Float:
+    """Return thresholds between scores: reached by those above and not by those below."""
+    middle = above / 2 + below / 2
+    # Between neighbouring floats the midpoint may round down to the lower score.
+    return np.where(middle > below, middle, above)
 
 
 def hull_points(points: OperatingPoints) -> Int:

@@ -1,0 +1,252 @@
+"""A growing pool of hypotheses, what its cheapest mixture costs, and a lower bound for any other.
+
+Each call of a learner at prices p leaves a lower bound on the cost of every mixture, valid at
+every bound: the priced cost of the best hypothesis known, less what the bounds can be worth at
+these prices.
+
+With a learner that minimises weighted error the bound holds against its whole class. With any
+other learner it holds against the hypotheses that the learner has found.
+
+References
+----------
+.. [1] A. Agarwal, A. Beygelzimer, M. Dudik, J. Langford, H. Wallach, "A Reductions Approach to
+   Fair Classification", ICML 2018, section 3 (Lagrangian and best response).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from fairlearnkit._kernels.hypotheses import Answer, Decisions, Hypothesis, ThresholdColumns
+from fairlearnkit._kernels.moments import Moments, group_rates
+from fairlearnkit._kernels.rate_program import Mixture, rate_price, solve_mixture
+
+Float = NDArray[np.float64]
+
+
+class Prices(NamedTuple):
+    """Prices of the two inequalities of each row, each of shape ``(n_rows,)`` and >= 0."""
+
+    upper: Float
+    lower: Float
+
+    def scaled(self, factor: float) -> "Prices":
+        """Return the prices times a factor."""
+        return Prices(factor * self.upper, factor * self.lower)
+
+    def towards(self, other: "Prices", share: float) -> "Prices":
+        """Return the prices moved by a share of the way to others."""
+        return Prices(
+            (1 - share) * self.upper + share * other.upper,
+            (1 - share) * self.lower + share * other.lower,
+        )
+
+
+def mean_prices(prices: list[Prices]) -> Prices:
+    """Return the mean of several prices."""
+    return Prices(
+        np.mean([p.upper for p in prices], axis=0), np.mean([p.lower for p in prices], axis=0)
+    )
+
+
+# Prices of the rates, each of shape (n_rows,), to the learner's answer at each.
+BestResponses = Callable[[list[Float]], list[Answer]]
+
+
+class Line(NamedTuple):
+    """A call of the learner: prices, the bounds of that time and what the rates then cost."""
+
+    prices: Prices
+    bound: Float
+    rate_price: Float
+
+
+@dataclass
+class Pool:
+    """Hypotheses, and the prices at which the learner was asked for one.
+
+    Prices belong to rows of the moments, so that they are kept per structure of these: the rates
+    and how they are compared, whatever the bounds. `n_fits` is the learner's to count, `known` is
+    what hypotheses are told apart by.
+    """
+
+    hypotheses: list[Hypothesis] = field(default_factory=list)
+    columns: list[ThresholdColumns] = field(default_factory=list)
+    asked: dict[bytes, list[Line]] = field(default_factory=dict)
+    n_fits: int = 0
+    known: set[tuple[float, bytes]] = field(default_factory=set)
+
+    def decisions(self) -> Decisions:
+        """Return costs and cell sums of the hypotheses."""
+        return Decisions(
+            np.array([h.cost for h in self.hypotheses]),
+            np.array([h.sums for h in self.hypotheses]),
+        )
+
+    def add(self, found: list[Hypothesis]) -> None:
+        """Add hypotheses; of those that cost and accept alike, one is enough."""
+        for hypothesis in found:
+            key = (hypothesis.cost, hypothesis.sums.tobytes())
+            if key not in self.known:
+                self.known.add(key)
+                self.hypotheses.append(hypothesis)
+
+    def lines(self, moments: Moments) -> list[Line]:
+        """Return the calls of the learner so far."""
+        return self.asked.setdefault(_structure(moments), [])
+
+    def ask(
+        self, moments: Moments, prices: list[Prices], best_responses: BestResponses
+    ) -> list[Hypothesis]:
+        """Ask the learner at some prices; return what it found and the pool has been given."""
+        of_rates = [rate_price(moments, *p) for p in prices]
+        answers = best_responses(of_rates)
+        found = []
+        for price, answer in zip(of_rates, answers, strict=True):
+            if isinstance(answer, ThresholdColumns):
+                self.columns.append(answer)
+                found.append(answer.cheapest(moments, price))
+            elif answer is not None:
+                found.append(answer)
+        self.add(found)
+        self.lines(moments).extend(
+            Line(p, moments.bound, price) for p, price in zip(prices, of_rates, strict=True)
+        )
+        return found
+
+
+def _structure(moments: Moments) -> bytes:
+    parts = (moments.event, moments.unit, moments.slope, moments.is_ratio, moments.to_overall)
+    return b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
+
+
+# What a threshold must save, in priced cost and units of `tol`, to join the pool: the programme
+# stays small, and what is left out leaves the gap room to close.
+_SAVING = 0.2
+
+
+def cheapest_mixture(pool: Pool, moments: Moments, tol: float | None = None) -> Mixture:
+    """Return the cheapest mixture within the bounds.
+
+    Parameters
+    ----------
+    pool : Pool
+        Must hold a mixture within the bounds (the two constants make one for parities). Grows by
+        thresholds of its scorers that save something.
+    moments : Moments
+        Rates and bounds.
+    tol : float, default=None
+        Accuracy in mean cost that is wanted; None leaves the pool as it is.
+
+    Returns
+    -------
+    Mixture
+        Weights of the pool's hypotheses.
+    """
+    while True:
+        known = pool.decisions()
+        rates = sparse.csr_array(group_rates(moments, known.sums).T)
+        one_block = np.zeros(len(known.cost), dtype=np.intp)
+        mixture = solve_mixture(known.cost, rates, one_block, moments)
+        if tol is None or not pool.columns:
+            return mixture
+        price = mixture.rate_price
+        least = known.priced(moments, price).min() - _SAVING * tol
+        others = [columns.cheapest(moments, price) for columns in pool.columns]
+        saving = [h for h in others if h.cost + group_rates(moments, h.sums) @ price < least]
+        if not saving:
+            return mixture
+        pool.add(saving)
+
+
+def lower_bounds(pool: Pool, moments: Moments) -> Float:
+    """Return the lower bound that each call of the learner leaves at the moments' bounds.
+
+    Notes
+    -----
+    At prices asked at, no mixture's priced cost is below that of the best hypothesis; see `worth`
+    for what the bounds take off.
+    """
+    lines = pool.lines(moments)
+    if not lines:
+        return np.empty(0)
+    known = pool.decisions()
+    rate_prices = np.array([line.rate_price for line in lines])
+    priced = known.cost[:, None] + group_rates(moments, known.sums) @ rate_prices.T
+    taken_off = [worth(moments, line.prices, line.bound) for line in lines]
+    bounds: Float = priced.min(axis=0) - taken_off
+    return bounds
+
+
+def worth(moments: Moments, prices: Prices, bound_then: Float) -> float:
+    """Return what the inequalities are worth, at the most, at a mixture within the bounds.
+
+    Parameters
+    ----------
+    moments : Moments
+        Rates and bounds.
+    prices : Prices
+        Of the inequalities.
+    bound_then : ndarray of shape (n_events,)
+        Bounds at which the prices were turned into prices of rates.
+
+    Returns
+    -------
+    float
+        Per event with prices of total U on the upper and L on the lower inequalities,
+
+        * differences between groups: ``bound * U + max(U - L, 0)`` (the level is in [0, 1]);
+        * ratios between groups: ``max(U - bound * L, 0)``;
+        * differences to overall: ``bound * (U + L)``;
+        * ratios to overall: ``max(bound_then - bound, 0) * (U + L)``.
+    """
+    n_events, bound = moments.n_events, moments.bound
+    upper = np.bincount(moments.event, prices.upper, minlength=n_events)
+    lower = np.bincount(moments.event, prices.lower, minlength=n_events)
+    between = np.where(
+        moments.is_ratio,
+        np.maximum(upper - bound * lower, 0.0),
+        bound * upper + np.maximum(upper - lower, 0.0),
+    )
+    slack = np.where(moments.is_ratio, np.maximum(bound_then - bound, 0.0), bound)
+    return float(np.where(moments.to_overall, slack * (upper + lower), between).sum())
+
+
+class Progress(NamedTuple):
+    """Where a solver stands after a call of the learner.
+
+    Attributes
+    ----------
+    weight : ndarray
+        Weights of the first hypotheses of the pool; later ones have none.
+    cost : float
+        Cost of the mixture.
+    rate_price : ndarray of shape (n_rows,)
+        What one more unit of each rate costs.
+    lower_bound : float
+        Lower bound on the cost of any mixture within the bounds.
+    gap : float
+        What the solver may still be from the optimum, in cost, >= 0.
+    """
+
+    weight: Float
+    cost: float
+    rate_price: Float
+    lower_bound: float
+    gap: float
+
+    @classmethod
+    def of(cls, mixture: Mixture, bounds: Float) -> "Progress":
+        """Return where a mixture and the bounds of all calls stand."""
+        lower_bound = float(bounds.max(initial=-np.inf))
+        return cls(
+            weight=mixture.weight,
+            cost=mixture.cost,
+            rate_price=mixture.rate_price,
+            lower_bound=lower_bound,
+            gap=max(mixture.cost - lower_bound, 0.0),
+        )
