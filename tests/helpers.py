@@ -1,13 +1,14 @@
 """What several test modules share: small random instances, and rates by direct counting."""
 
 from functools import partial
-from itertools import permutations
+from itertools import permutations, product
 from typing import NamedTuple
 
 import numpy as np
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
+from sklearn.base import BaseEstimator, ClassifierMixin
 
 from fairlearnkit import (
     AllOf,
@@ -245,3 +246,31 @@ def parities(classes=CRITERIA, references=("between", "overall")):
 def criteria():
     """Draw a criterion with one bound, or two of them at once."""
     return parities() | st.builds(AllOf, st.lists(parities(), min_size=2, max_size=2))
+
+
+class Stump(ClassifierMixin, BaseEstimator):
+    """The rule ``sign * (x - threshold) > 0`` on column 0 with the least weighted error."""
+
+    def fit(self, X, y, sample_weight=None):
+        """Try every rule of the class."""
+        self.classes_ = np.array([0, 1])
+        weight = np.ones(len(y)) if sample_weight is None else sample_weight
+        rules = list(stumps(X))
+        errors = [weight[decide(rule, X) != y].sum() for rule in rules]
+        self.rule_ = rules[int(np.argmin(errors))]
+        return self
+
+    def predict(self, X):
+        """Decide by the rule."""
+        return decide(self.rule_, X)
+
+
+def stumps(X):
+    """Return every rule that differs on some data, the two constants among them."""
+    places = np.unique(X[:, 0])
+    return product((-1, 1), [places[0] - 1, *((places[1:] + places[:-1]) / 2)])
+
+
+def decide(rule, X):
+    sign, place = rule
+    return (sign * (X[:, 0] - place) > 0).astype(int)

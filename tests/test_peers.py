@@ -4,9 +4,18 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from fairlearnkit import DemographicParity, EqualizedOdds, GroupThresholdClassifier
-from fairlearnkit.metrics import demographic_parity_difference, equalized_odds_difference
-from tests.helpers import random_instance
+from fairlearnkit import (
+    DemographicParity,
+    EqualizedOdds,
+    GroupThresholdClassifier,
+    ReductionClassifier,
+)
+from fairlearnkit.metrics import (
+    demographic_parity_difference,
+    disparity,
+    equalized_odds_difference,
+)
+from tests.helpers import Stump, random_instance
 
 CRITERIA = {
     "demographic_parity": (DemographicParity, demographic_parity_difference),
@@ -89,3 +98,34 @@ def test_as_good_as_error_parity(bound, seed):
     assert gap <= bound + 1e-3
     assert ours.cost_ <= error_rate(y, accepted) + 1e-9
     assert ours.cost_ >= error_rate(y, accepted) - 1e-3
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_exponentiated_gradient_agrees_with_fairlearn(criterion):
+    """With fairlearn's definition, distance to the overall rate, both reach one cost in gaps.
+
+    The learner minimises weighted error exactly, so that both gaps are to the same optimum.
+    """
+    reductions = pytest.importorskip("fairlearn.reductions")
+    instance = random_instance(0, n_rows=150)
+    X, y, group = instance.score[:, None], instance.y, instance.group
+    theirs = reductions.ExponentiatedGradient(
+        Stump(),
+        {"demographic_parity": reductions.DemographicParity}.get(
+            criterion, reductions.EqualizedOdds
+        )(difference_bound=0.05),
+        nu=1e-4,
+        max_iter=200,
+    ).fit(X, y, sensitive_features=group)
+    accepted = theirs._pmf_predict(X)[:, 1]
+
+    constraint = CRITERIA[criterion][0](max_difference=0.05, reference="overall")
+    ours = ReductionClassifier(
+        Stump(), constraint, solver="exponentiated_gradient", tol=1e-4, max_fits=500
+    ).fit(X, y, sensitive_features=group)
+
+    their_gap = theirs.best_gap_
+    their_excess = max(disparity(constraint, y, accepted, sensitive_features=group) - 0.05, 0.0)
+    assert ours.gap_ <= 1e-4
+    assert error_rate(y, accepted) >= ours.lower_bound_ - 100 * their_excess - 1e-9
+    assert error_rate(y, accepted) <= ours.cost_ + 2 * their_gap + 1e-9

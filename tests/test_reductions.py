@@ -26,15 +26,18 @@ from fairlearnkit import (
     ErrorRateParity,
     ReductionClassifier,
 )
-from fairlearnkit.datasets import make_group_classification
+from fairlearnkit.datasets import load_adult, make_group_classification
 from fairlearnkit.exceptions import InfeasibleConstraintError
 from fairlearnkit.metrics import disparity
 from tests.helpers import (
+    Stump,
     counted_rates,
     criteria,
+    decide,
     exact_programme,
     instances,
     reproducible,
+    stumps,
 )
 
 pytestmark = pytest.mark.filterwarnings(
@@ -54,34 +57,6 @@ class AnyLabelling(ClassifierMixin, BaseEstimator):
     def predict(self, X):
         """Return the remembered labels; the smaller one for rows left out as weightless."""
         return np.array([self.label_.get(key, 0) for key in X[:, 0].tolist()])
-
-
-class Stump(ClassifierMixin, BaseEstimator):
-    """The rule ``sign * (x - threshold) > 0`` on column 0 with the least weighted error."""
-
-    def fit(self, X, y, sample_weight=None):
-        """Try every rule of the class."""
-        self.classes_ = np.array([0, 1])
-        weight = np.ones(len(y)) if sample_weight is None else sample_weight
-        rules = list(stumps(X))
-        errors = [weight[decide(rule, X) != y].sum() for rule in rules]
-        self.rule_ = rules[int(np.argmin(errors))]
-        return self
-
-    def predict(self, X):
-        """Decide by the rule."""
-        return decide(self.rule_, X)
-
-
-def stumps(X):
-    """Return every rule that differs on some data, the two constants among them."""
-    places = np.unique(X[:, 0])
-    return product((-1, 1), [places[0] - 1, *((places[1:] + places[:-1]) / 2)])
-
-
-def decide(rule, X):
-    sign, place = rule
-    return (sign * (X[:, 0] - place) > 0).astype(int)
 
 
 def reduction(instance, criterion, learner, X, tol=1e-9, **params):
@@ -581,3 +556,35 @@ def test_single_model_at_its_best_threshold():
                 best = min(best, (decided != Y).mean())
     assert clf.cost_ == pytest.approx(best, abs=1e-12)
     assert (clf.predict(X) != Y).mean() == pytest.approx(best, abs=1e-12)
+
+
+def test_hashed_decisions_on_adult_keep_rates_and_majority_votes_do_not():
+    """Every cell's realised rate is within chance of the expected one; majority rates are not.
+
+    Given the models, distinct rows are decided independently, and equal rows alike: a row that
+    occurs k times in a cell adds k^2 p (1 - p) to the variance of the number accepted.
+    """
+    rows, label = load_adult(subset="train", return_X_y=True, as_frame=True)
+    codes = rows.apply(lambda column: column.cat.codes if column.dtype == "category" else column)
+    numbers, y = codes.to_numpy(dtype=float), (label == ">50K").to_numpy()
+    women = (rows["sex"] == "Female").to_numpy()
+    tree = DecisionTreeClassifier(max_depth=5, random_state=0)
+    clf = ReductionClassifier(tree, EqualizedOdds(max_difference=0.01))
+    clf.fit(numbers, y, sensitive_features=women)
+    probability = clf.decision_probability(numbers)[:, 1]
+    hashed, majority = clf.predict(numbers), probability > 0.5
+
+    person = np.unique(numbers, axis=0, return_inverse=True)[1]
+
+    def deviations(decided):
+        """Return each cell's deviation from the expected rate, in standard errors."""
+        found = []
+        for cell in (women & y, women & ~y, ~women & y, ~women & ~y):
+            p = np.bincount(person, probability) / np.bincount(person)
+            variance = (np.bincount(person[cell], minlength=len(p)) ** 2 * p * (1 - p)).sum()
+            found.append((decided - probability)[cell].sum() / np.sqrt(variance))
+        return found
+
+    assert ((probability > 0) & (probability < 1)).mean() > 0.01
+    assert np.abs(deviations(hashed)).max() < 4
+    assert np.abs(deviations(majority)).max() > 8

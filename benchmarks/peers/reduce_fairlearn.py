@@ -27,9 +27,7 @@ learner, criterion, bound = sys.argv[2], sys.argv[3], float(sys.argv[4])
 with np.load(folder / "data.npz") as data:
     X, y, group = data["X"], data["label"], data["group"]
 
-reduction = ExponentiatedGradient(
-    LEARNERS[learner], CRITERIA[criterion](difference_bound=bound), eps=bound
-)
+reduction = ExponentiatedGradient(LEARNERS[learner], CRITERIA[criterion](difference_bound=bound))
 start = time.process_time()
 reduction.fit(X, y, sensitive_features=group)
 seconds = time.process_time() - start
