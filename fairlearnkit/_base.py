@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from numbers import Integral
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -38,6 +38,8 @@ from fairlearnkit.exceptions import DegenerateGroupWarning
 
 Float = NDArray[np.float64]
 Int = NDArray[np.intp]
+# Knobs in ascending order and values there, straight lines between them.
+Curve = tuple[Float, Float]
 
 # Below this many rows one decision moves a rate by more than ten points.
 _SMALL_CELL = 10
@@ -57,7 +59,7 @@ class TrainingData(NamedTuple):
     positive : ndarray of shape (n_samples,)
         Whether the label is the positive one.
     unit : ndarray of shape (n_samples,)
-        Group and stratum of each row as one integer; -1 for a row of weight zero.
+        Group and stratum of each row as one integer; -1 for a row that counts in nothing.
     sample_weight : ndarray of shape (n_samples,) or None
         Weights >= 0.
     """
@@ -69,9 +71,9 @@ class TrainingData(NamedTuple):
     unit: Int
     sample_weight: Float | None
 
-    def rows_with_weight(self) -> NDArray[np.intp] | slice:
-        """Return what selects the rows of positive weight."""
-        if self.sample_weight is None or self.sample_weight.all():
+    def rows_that_count(self, weight_rates: bool) -> NDArray[np.intp] | slice:
+        """Return what selects the rows of positive weight; all, where rates are unweighted."""
+        if self.sample_weight is None or self.sample_weight.all() or not weight_rates:
             return slice(None)
         return np.flatnonzero(self.sample_weight)
 
@@ -99,7 +101,7 @@ class CostFrontier:
     knob_name : str
         What turns: ``"max_difference"``, or ``"factor"`` on all difference bounds of an `AllOf`.
     knob : ndarray of shape (n_breakpoints,)
-        Breakpoints, ascending, both ends of the range included.
+        Breakpoints of the cost and of the lower bound, ascending, both ends of the range included.
     cost : ndarray of shape (n_breakpoints,)
         Least mean cost at each.
     lower_bound : ndarray of shape (n_breakpoints,), default=None
@@ -222,6 +224,10 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
     _training: Any = None
     # The training rows and what is as large as they are.
     _unpickled: ClassVar[tuple[str, ...]] = ("_training",)
+    # Parameters that `at` reads anew; all others stay as they were in `fit`.
+    _read_by_at: ClassVar[frozenset[str]] = frozenset(
+        {"constraint", "randomized", "n_jobs", "verbose"}
+    )
 
     _parameter_constraints: dict = {
         "estimator": [HasMethods(["fit"])],
@@ -249,6 +255,7 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
         """Check parameters and input, and store what describes them."""
         self._validate_params()
         self.constraint._check(needs_bound=True)
+        self._fitted_params = self.get_params(deep=False)
         self._costs = checks.check_costs(self.costs)
         self._frontier = None
         X = checks.check_features(X, self)
@@ -270,7 +277,9 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
             raise ValueError(msg)
         self._positive_class = self._check_pos_label()
         self._check_drop_sensitive()
-        unit = self._encode_training_units(X, sensitive_features, control_features, weight)
+        unit = self._encode_training_units(
+            X, sensitive_features, control_features, weight if self.weight_rates else None
+        )
         seed = self.random_state
         self._hash_key = 0 if seed is None else _hash_key(seed)
         return TrainingData(
@@ -541,6 +550,8 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
             for an `AllOf`, which has several.
         """
         check_is_fitted(self)
+        self._validate_params()
+        self._check_fixed_params()
         given = {
             name: value
             for name, value in (
@@ -576,12 +587,30 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
         other.__dict__.update(self.__dict__)
         if not self._is_prefit():
             other.estimator = clone(self.estimator)
+            other._fitted_params = self._fitted_params | {"estimator": other.estimator}
         other.constraint = constraint
         if "constraint" in given:
             other._warn_degenerate(other._cell_count)
         other._frontier = None
         other._turn()
         return other
+
+    def _check_fixed_params(self) -> None:
+        """Raise where a parameter that the fit rests on has changed since."""
+        now = self.get_params(deep=False)
+        changed = [
+            name
+            for name, then in self._fitted_params.items()
+            if name not in self._read_by_at
+            and now[name] is not then
+            and repr(now[name]) != repr(then)
+        ]
+        if changed:
+            msg = (
+                f"at() turns a fit whose parameters stay as they were, got another value of "
+                f"{', '.join(changed)}. Call fit again."
+            )
+            raise ValueError(msg)
 
     @property
     def frontier_(self) -> CostFrontier:
@@ -630,11 +659,25 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
         knob, cost = convex_curve(value_and_slope, 0.0, last)
         cost = unit * cost
         name = "max_difference" if is_single else "factor"
-        details = self._curve_details([at_knob(k) for k in knob], cost)
-        return CostFrontier(name, knob, cost, **details)
+        bound = self._lower_bound(at_knob, last)
+        if bound is None:
+            return CostFrontier(name, knob, cost)
+        both = np.union1d(knob, bound[0])
+        cost = np.interp(both, knob, cost)
+        return CostFrontier(
+            name,
+            both,
+            cost,
+            np.minimum(np.interp(both, *bound), cost),
+            **self._mixtures([at_knob(k) for k in both]),
+        )
 
-    def _curve_details(self, moments: list[Moments], cost: Float) -> dict[str, Any]:
-        """Return what is known of the curve beside the cost at the moments of its breakpoints."""
+    def _lower_bound(self, at_knob: Callable[[float], Moments], last: float) -> Curve | None:
+        """Return breakpoints of a lower bound on the curve; None where the curve is exact."""
+        return None
+
+    def _mixtures(self, moments: list[Moments]) -> dict[str, Any]:
+        """Return models and their weights at each of several bounds."""
         return {}
 
     def _disparity(self, sums: Float) -> float | Float:
@@ -834,7 +877,9 @@ def partition(cv: Any, data: TrainingData) -> list[tuple[Int, Int]]:
                 "fewer folds or shuffled, stratified ones."
             )
             raise ValueError(msg)
-    return splits
+    # Splits may be masks, or count from the end.
+    every = np.arange(len(data.y))
+    return [(every[train], every[test]) for train, test in splits]
 
 
 def _check_partition(splits: Iterable[tuple[Any, Any]], n_samples: int) -> None:

@@ -354,7 +354,7 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
         data = self._check_fit(X, y, sensitive_features, control_features, sample_weight)
 
         score = self._held_out_scores(data)
-        rows = data.rows_with_weight()
+        rows = data.rows_that_count(self.weight_rates)
         used = data.take(rows)
         self._training = _Training(
             used.X, score[rows], used.positive, used.unit, used.sample_weight

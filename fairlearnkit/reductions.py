@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from numbers import Integral, Real
 from time import perf_counter
 from typing import Any, NamedTuple, Self
@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from fairlearnkit import _validation as checks
 from fairlearnkit._base import (
     CostFrontier,
+    Curve,
     GroupConstrainedClassifier,
     Interval,
     StrOptions,
@@ -37,6 +38,7 @@ from fairlearnkit._kernels.hypotheses import (
     sums_by_threshold,
     threshold_columns,
 )
+from fairlearnkit._kernels.linear_program import convex_curve
 from fairlearnkit._kernels.master import generate_columns
 from fairlearnkit._kernels.moments import (
     Moments,
@@ -101,10 +103,10 @@ class ReductionClassifier(GroupConstrainedClassifier):
         Gap in mean cost at which to stop, > 0.
     threshold_columns : {"train", "crossfit"} or None, default=None
         Which thresholds of a fitted model may be mixed. None takes its own decisions. Otherwise
-        each model stands for all of its thresholds, and the programme takes those that its prices
-        ask for, judged by scores on the training rows or by out-of-fold scores. Fewer fits, and a
-        certificate that holds against every threshold found; the estimator needs `predict_proba`
-        or `decision_function`.
+        each model stands for the best threshold at the prices it was fitted for and some 200
+        others all over its range, and the programme takes those that its prices ask for, judged
+        by scores on the training rows or by out-of-fold scores. The estimator needs
+        `predict_proba` or `decision_function`.
     constraint_data : {"train", "crossfit"}, default="train"
         What costs and rates are counted on: decisions of the model on the rows it was fitted to,
         or of models that have not seen the row. A learner that interpolates its training rows
@@ -142,8 +144,8 @@ class ReductionClassifier(GroupConstrainedClassifier):
         Key of the hash that settles randomised decisions; None means 0.
     n_jobs : int, default=None
         Fits side by side, as in joblib: several prices at once in column generation, and the folds
-        of "crossfit". More prices at once take fewer rounds and more fits, and find other models:
-        the answer is the same within `gap_`.
+        of "crossfit". More prices at once take fewer rounds and more fits, and find other models,
+        so that the answer depends on the number of jobs as it does on the learner.
     verbose : int, default=0
         If positive, print a line for every round: fits, cost, violation, gap and time.
 
@@ -168,7 +170,9 @@ class ReductionClassifier(GroupConstrainedClassifier):
         constraint.
     gap_ : float
         ``cost_ - lower_bound_``, >= 0. For the averages of exponentiated gradient the published
-        gap: the larger of what either player could gain.
+        gap, where that is larger: the most that either player could gain.
+    single_price_ : float
+        What ``randomized=False`` costs: `cost_` less that of the mixture; 0 where randomized.
     disparity_ : float or ndarray of shape (n_criteria,)
         Expected disparity on the training rows, as the constraint bounds it; one number per
         criterion of an `AllOf`.
@@ -214,10 +218,12 @@ class ReductionClassifier(GroupConstrainedClassifier):
 
     *Guarantee.* On the training rows and in expectation over the mixture, the constraint holds to
     1e-9. The cost is within `gap_` of the best mixture of all hypotheses that the learner has
-    found; with a learner that minimises weighted error exactly, of its whole class. The gap is
-    relative to what the wrapped learner can find. On new people rates differ by sampling error:
-    measure on held-out rows. With ``constraint_data="crossfit"`` all of this holds for the
-    out-of-fold decisions, and the models that decide are fitted on all rows.
+    found and the programme has taken up; with a learner that minimises weighted error exactly, of
+    its whole class. The gap is relative to what the wrapped learner can find: another order of
+    knobs may find other models, and a better answer with as small a gap. On new people rates
+    differ by sampling error: measure on held-out rows. With ``constraint_data="crossfit"`` all of
+    this, and all fitted numbers, hold for the out-of-fold decisions, and the models that decide
+    are fitted on all rows.
 
     *Pickles* keep the models and never the rows: from one, `at` reads the models found so far, and
     raises where these settle the cost to less than `tol`.
@@ -258,7 +264,15 @@ class ReductionClassifier(GroupConstrainedClassifier):
     }
 
     _training: TrainingData | None = None
+    _frontier_of: tuple[int, int]
     _unpickled = ("_training", "_folds")
+    _read_by_at = GroupConstrainedClassifier._read_by_at | {
+        "solver",
+        "max_fits",
+        "tol",
+        "max_multiplier",
+        "lp_step",
+    }
 
     def __init__(
         self,
@@ -338,6 +352,14 @@ class ReductionClassifier(GroupConstrainedClassifier):
             The fitted estimator.
         """
         data = self._check_fit(X, y, sensitive_features, control_features, sample_weight)
+        if self.threshold_columns is not None and not any(
+            hasattr(self.estimator, method) for method in ("predict_proba", "decision_function")
+        ):
+            msg = (
+                "threshold_columns needs an estimator with predict_proba or decision_function, "
+                f"and {self.estimator!r} has neither. Use threshold_columns=None."
+            )
+            raise ValueError(msg)
         if weight_keyword(self.estimator) is None:
             msg = (
                 "The estimator's fit must take sample_weight, by which constraints are taught to "
@@ -346,19 +368,18 @@ class ReductionClassifier(GroupConstrainedClassifier):
             )
             raise ValueError(msg)
 
-        self._folds = partition(self.cv, data) if self._needs_folds() else []
-        rows = data.rows_with_weight()
+        rows = data.rows_that_count(self.weight_rates)
+        self._folds = self._check_folds(data, rows)
         self._training = training = data.take(rows)
-        if not isinstance(rows, slice):
-            self._folds = [(_among(a, rows), _among(b, rows)) for a, b in self._folds]
         positive, unit, weight = training.positive, training.unit, training.sample_weight
         self._cost_mass = cell_mass(positive, unit, weight, self._n_units)
         rate_weight = weight if self.weight_rates else None
         self._mass = cell_mass(positive, unit, rate_weight, self._n_units)
         self._cell_count = cell_mass(positive, unit, None, self._n_units).astype(np.intp)
         self._warn_degenerate(self._cell_count)
-        self._pool = Pool(
-            hypotheses=[
+        self._pool = Pool()
+        self._pool.add(
+            [
                 Hypothesis(float(self._mean_cost(0 * self._cost_mass)), 0 * self._mass, False),
                 Hypothesis(float(self._mean_cost(self._cost_mass)), self._mass, True),
             ]
@@ -448,8 +469,22 @@ class ReductionClassifier(GroupConstrainedClassifier):
         # Weights sum to one up to rounding.
         return np.where(probability > 1 - FEASIBILITY, 1.0, probability)
 
-    def _needs_folds(self) -> bool:
-        return "crossfit" in (self.threshold_columns, self.constraint_data)
+    def _check_folds(self, data: TrainingData, rows: Int | slice) -> list[tuple[Int, Int]]:
+        """Return the folds in places among the rows that count; none where none are needed."""
+        if "crossfit" not in (self.threshold_columns, self.constraint_data):
+            return []
+        folds = partition(self.cv, data)
+        if isinstance(rows, slice):
+            return folds
+        folds = [(_among(train, rows), _among(test, rows)) for train, test in folds]
+        folds = [(train, test) for train, test in folds if len(test)]
+        if not all(len(train) for train, _ in folds):
+            msg = (
+                "Every training fold needs rows with sample_weight above 0, got one without. Use "
+                "fewer folds or shuffled, stratified ones."
+            )
+            raise ValueError(msg)
+        return folds
 
     def _mean_cost(self, cost_sums: Float) -> Any:
         """Return the mean cost of cell sums in the weights of the cost."""
@@ -494,7 +529,8 @@ class ReductionClassifier(GroupConstrainedClassifier):
         else:
             price = row_weight * slope[label] + of_cell[training.unit, label]
         accept, weight = price < 0, np.abs(price)
-        if accept.all() or not accept[weight > 0].any():
+        matters = accept[weight > 0]
+        if matters.all() or not matters.any():
             return None
         weight *= self._cost_mass.sum() / weight.sum()
         return _Problem(self._labels_of(accept), weight, price)
@@ -505,52 +541,32 @@ class ReductionClassifier(GroupConstrainedClassifier):
         learner_X = self._training_rows("Another fit").learner_X
         everywhere = [(None, None), *self._folds]
         fits = Parallel(n_jobs=self.n_jobs)(
-            delayed(self._fit_on)(learner_X, problem, train, test)
+            delayed(_fit_and_judge)(
+                self.estimator,
+                learner_X,
+                problem.label,
+                problem.weight,
+                train,
+                test,
+                self.classes_,
+                self._positive_class,
+                self.threshold_columns is not None,
+            )
             for problem in problems
             if problem is not None
             for train, test in everywhere
         )
-        self._pool.n_fits += sum(fit is not None for fit in fits)
+        self._pool.n_fits += sum(model is not None for model, _ in fits)
         of_each = iter(fits)
         return [
             None if problem is None else self._answer(problem, [next(of_each) for _ in everywhere])
             for problem in problems
         ]
 
-    def _fit_on(
-        self, learner_X: Any, problem: _Problem, train: Int | None, test: Int | None
-    ) -> tuple[Any, Float] | None:
-        """Return a model and its scores, or its decisions, on the test rows; all rows if None.
-
-        None where the training rows have one label only.
-        """
-        label, weight = problem.label, problem.weight
-        rows = np.arange(len(label)) if train is None else np.asarray(train)
-        rows = rows[weight[rows] > 0]
-        if (label[rows] == label[rows[0]]).all():
-            return None
-        everything = len(rows) == len(label)
-        model = fit_learner(
-            self.estimator,
-            learner_X if everything else checks.take_rows(learner_X, rows),
-            label[rows],
-            weight[rows],
-        )
-        test_X = learner_X if test is None else checks.take_rows(learner_X, test)
-        positive = self._positive_class
-        if self.threshold_columns is not None:
-            return model, learner_score(model, test_X, "auto", self.classes_, positive)
-        decided = np.asarray(model.predict(test_X)) == self.classes_[positive]
-        return model, decided.astype(float)
-
-    def _answer(self, problem: _Problem, fits: list[tuple[Any, Float] | None]) -> Answer:
+    def _answer(self, problem: _Problem, fits: list[tuple[Any, Float]]) -> Answer:
         """Return what the fits on all rows, and on folds, found out about the model."""
-        done = [fit for fit in fits if fit is not None]
-        if len(done) < len(fits):
-            # A fold that sees one label only has nothing to learn: as good as a constant.
-            return None
-        (model, on_train), *of_folds = done
-        held_out = np.empty(len(on_train))
+        (model, on_train), *of_folds = fits
+        held_out = np.full(len(on_train), np.nan)
         for (_, test), (_, found) in zip(self._folds, of_folds, strict=True):
             held_out[test] = found
         seen = {"train": on_train, "crossfit": held_out}
@@ -558,7 +574,9 @@ class ReductionClassifier(GroupConstrainedClassifier):
         if self.threshold_columns is None:
             return self._hypothesis(counted, (model, None))
         judged = seen[self.threshold_columns]
-        return threshold_columns(model, judged, counted, problem.price, self._decisions)
+        return threshold_columns(
+            model, _finite(judged), _finite(counted), problem.price, self._decisions
+        )
 
     def _steps(self, moments: Moments) -> Iterator[Progress]:
         """Return the solver's progress at these bounds, one fit after the other."""
@@ -588,15 +606,22 @@ class ReductionClassifier(GroupConstrainedClassifier):
     def _turn(self) -> None:
         moments, pool = self._moments(), self._pool
         fits_before, start = pool.n_fits, perf_counter()
+        calls_before = pool.n_calls
         if self._training is None:
             progress = self._settled(moments)
         else:
             for progress in self._steps(moments):
                 self._report(progress, moments, perf_counter() - start)
         if progress.gap > self.tol:
+            asked = pool.n_calls - calls_before
+            why = (
+                f"max_fits={self.max_fits} reached with"
+                if asked >= self.max_fits
+                else "Nothing better was found at the programme's own prices, and rounding leaves"
+            )
             warnings.warn(
-                f"max_fits={self.max_fits} reached with a gap of {progress.gap:.2g} in mean cost, "
-                f"more than tol={self.tol:g}. Raise max_fits or tol.",
+                f"{why} a gap of {progress.gap:.2g} in mean cost, more than tol={self.tol:g}. "
+                f"Raise {'max_fits or tol' if asked >= self.max_fits else 'tol'}.",
                 ConvergenceWarning,
                 stacklevel=3,
             )
@@ -609,6 +634,7 @@ class ReductionClassifier(GroupConstrainedClassifier):
             mixed, self.weights_ = [self._best_single(moments)], np.ones(1)
         self.estimators_ = [self._model_of(hypothesis) for hypothesis in mixed]
         self.cost_ = float(self.weights_ @ [h.cost for h in mixed])
+        self.single_price_ = self.cost_ - progress.cost
         # What a mixture may exceed the bounds by is in its own gap, not in its cost.
         beyond = progress.gap if self.randomized else 0.0
         self.gap_ = max(self.cost_ - self.lower_bound_, beyond, 0.0)
@@ -620,10 +646,15 @@ class ReductionClassifier(GroupConstrainedClassifier):
         mixture = cheapest_mixture(self._pool, moments, self.tol)
         progress = Progress.of(mixture, lower_bounds(self._pool, moments))
         if progress.gap > self.tol:
+            how_far = (
+                f"to {progress.gap:.2g} only, more than tol={self.tol:g}"
+                if np.isfinite(progress.gap)
+                else "not at all, since none was fitted for this constraint"
+            )
             msg = (
-                f"The models found so far settle the cost at this knob to {progress.gap:.2g} "
-                f"only, more than tol={self.tol:g}, and the training rows, which pickles do not "
-                "keep, would be needed for further fits. Use at() before pickling, or fit again."
+                f"The models found so far settle the cost at this knob {how_far}, and the "
+                "training rows, which pickles do not keep, would be needed for further fits. Use "
+                "at() before pickling, or fit again."
             )
             raise AttributeError(msg)
         return progress
@@ -648,7 +679,8 @@ class ReductionClassifier(GroupConstrainedClassifier):
             return model
         return FixedThresholdClassifier(
             FrozenEstimator(model),
-            threshold=threshold,
+            # NumPy would round a Python float to the scores' own, lower precision.
+            threshold=np.float64(threshold),
             pos_label=self.classes_[self._positive_class],
         )
 
@@ -664,34 +696,107 @@ class ReductionClassifier(GroupConstrainedClassifier):
             if excess <= FEASIBILITY:
                 return hypothesis
             nearest = min(nearest, excess)
+        models = {id(h.model[0]) for h in fitted}
         msg = (
-            f"None of the {pool.n_fits} models found meets {self.constraint!r} alone; the nearest "
+            f"None of the {len(models)} models found meets {self.constraint!r} alone; the nearest "
             f"is beyond it by {nearest:.4g} in rate. Relax the bound, or allow randomized=True."
         )
+        if not models:
+            msg = (
+                "No model was fitted, since a constant decision is the cheapest at these costs. "
+                "Allow randomized=True, or change costs."
+            )
         raise InfeasibleConstraintError(msg)
 
-    def _compute_frontier(self) -> CostFrontier:
-        # Thresholds that join the pool at one knob may serve another.
-        n_known = -1
-        while n_known < len(self._pool.hypotheses):
-            n_known = len(self._pool.hypotheses)
-            curve = super()._compute_frontier()
-        return curve
+    @property
+    def frontier_(self) -> CostFrontier:
+        """Cost and lower bound against the knob, for the models found so far.
+
+        The knob is `max_difference`; for an `AllOf` it is one factor on all its difference bounds
+        (ratio bounds stay). Breakpoints of the cost and of the lower bound are listed, so that
+        both are straight lines between them, with the mixture and its price at each. There is no
+        such curve for ratio bounds, where cost is not piecewise linear in the knob, nor for rules
+        that do not randomise.
+        """
+        check_is_fitted(self)
+        # Later knobs add to the pool.
+        pool = self._pool
+        if self._frontier is None or self._frontier_of != (len(pool.hypotheses), pool.n_calls):
+            # Thresholds that join the pool at one knob may serve another.
+            n_known = -1
+            while n_known < len(pool.hypotheses):
+                n_known = len(pool.hypotheses)
+                curve = self._compute_frontier()
+            self._frontier, self._frontier_of = curve, (n_known, pool.n_calls)
+            return curve
+        return self._frontier
 
     def _cost_and_slope(self, moments: Moments) -> tuple[float, Float]:
         optimum = cheapest_mixture(self._pool, moments, self.tol)
         return optimum.cost, optimum.bound_price
 
-    def _curve_details(self, moments: list[Moments], cost: Float) -> dict[str, Any]:
+    def _lower_bound(self, at_knob: Callable[[float], Moments], last: float) -> Curve | None:
+        ends = [lower_bounds(self._pool, at_knob(knob)) for knob in (0.0, last)]
+        if not len(ends[0]):
+            return None
+        slope = (ends[1] - ends[0]) / last
+
+        def highest(knob: float) -> tuple[float, float]:
+            line = int(np.argmax(ends[0] + knob * slope))
+            return float(ends[0][line] + knob * slope[line]), float(slope[line])
+
+        return convex_curve(highest, 0.0, last)
+
+    def _mixtures(self, moments: list[Moments]) -> dict[str, Any]:
         pool = self._pool
-        bounds = [lower_bounds(pool, m).max(initial=-np.inf) for m in moments]
         weights = np.array([cheapest_mixture(pool, m).weight for m in moments])
         used = np.flatnonzero(weights.any(axis=0))
         return {
-            "lower_bound": np.minimum(bounds, cost),
             "weights": weights[:, used],
             "estimators": [self._model_of(pool.hypotheses[i]) for i in used],
         }
+
+
+def _fit_and_judge(
+    estimator: Any,
+    learner_X: Any,
+    label: NDArray[Any],
+    weight: Float,
+    train: Int | None,
+    test: Int | None,
+    classes: NDArray[Any],
+    positive_class: int,
+    scored: bool,
+) -> tuple[Any, Float]:
+    """Return a model with its scores, or its decisions, on the test rows; all rows for None.
+
+    Where the training rows have one label only the model is None, and all rows get that label:
+    as decisions 0 or 1, as scores below or above all others.
+    """
+    rows = np.arange(len(label)) if train is None else train
+    rows = rows[weight[rows] > 0]
+    test_X = learner_X if test is None else checks.take_rows(learner_X, test)
+    accepts = label[rows] == classes[positive_class]
+    if accepts.all() or not accepts.any():
+        constant = float(accepts.any())
+        if scored:
+            constant = np.inf if constant else -np.inf
+        return None, np.full(checks.n_rows(test_X), constant)
+    used_X = learner_X if len(rows) == len(label) else checks.take_rows(learner_X, rows)
+    model = fit_learner(estimator, used_X, label[rows], weight[rows])
+    if scored:
+        return model, learner_score(model, test_X, "auto", classes, positive_class)
+    decided = np.ravel(model.predict(test_X)) == classes[positive_class]
+    return model, decided.astype(float)
+
+
+def _finite(score: Float) -> Float:
+    """Return scores with infinite ones just beyond the others."""
+    is_finite = np.isfinite(score)
+    if is_finite.all():
+        return score
+    known = score[is_finite]
+    return np.clip(score, known.min(initial=0.0) - 1.0, known.max(initial=0.0) + 1.0)
 
 
 def _among(some: Int, rows: Int) -> Int:

@@ -1,6 +1,7 @@
 """Reductions: optimal over every labelling, inside the certificate over a class, one pool."""
 
 import pickle
+import threading
 from itertools import product
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import FixedThresholdClassifier, cross_val_predict
+from sklearn.model_selection import FixedThresholdClassifier, KFold, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -26,6 +27,7 @@ from fairlearnkit import (
     ErrorRateParity,
     ReductionClassifier,
 )
+from fairlearnkit._kernels.pool import lower_bounds
 from fairlearnkit.datasets import load_adult, make_group_classification
 from fairlearnkit.exceptions import InfeasibleConstraintError
 from fairlearnkit.metrics import disparity
@@ -432,7 +434,7 @@ def test_thresholds_need_scores():
     clf = ReductionClassifier(
         Stump(), DemographicParity(max_difference=0.1), threshold_columns="train"
     )
-    with pytest.raises(ValueError, match="predict_proba or decision_function to be thresholded"):
+    with pytest.raises(ValueError, match="needs an estimator with predict_proba or"):
         clf.fit(X[:50], Y[:50], sensitive_features=GROUPS[:50])
 
 
@@ -588,3 +590,145 @@ def test_hashed_decisions_on_adult_keep_rates_and_majority_votes_do_not():
     assert ((probability > 0) & (probability < 1)).mean() > 0.01
     assert np.abs(deviations(hashed)).max() < 4
     assert np.abs(deviations(majority)).max() > 8
+
+
+# ---------------------------------------------------------------------------------------------
+# Found by trying to break it
+
+
+def small_fit(learner=None, rows=slice(0, 300), constraint=None, **options):
+    fit_params = {k: options.pop(k) for k in ("sample_weight",) if k in options}
+    clf = ReductionClassifier(
+        learner or LogisticRegression(),
+        constraint or DemographicParity(max_difference=0.03),
+        **options,
+    )
+    return clf.fit(X[rows], Y[rows], sensitive_features=GROUPS[rows], **fit_params)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e6])
+def test_a_tiny_tolerance_ends(scale):
+    """Where rounding is larger than `tol` the search stops, and says which it was."""
+    with pytest.warns(ConvergenceWarning, match=r"rounding leaves a gap|max_fits=100 reached"):
+        small_fit(
+            threshold_columns="train",
+            tol=1e-300,
+            costs={"fp": scale, "fn": scale},
+            constraint=EqualizedOdds(max_difference=0.01),
+        )
+
+
+def test_folds_may_be_masks_or_count_from_the_end():
+    """However the rows of a fold are named, and with weightless rows among them."""
+    first = np.arange(300) < 140
+    weight = np.random.default_rng(0).integers(0, 3, 300).astype(float)
+    a, b = np.flatnonzero(first), np.flatnonzero(~first)
+    costs = [
+        small_fit(constraint_data="crossfit", cv=cv, sample_weight=weight).cost_
+        for cv in ([(a, b), (b, a)], [(first, ~first), (~first, first)], [(a, b - 300), (b, a)])
+    ]
+    assert costs[0] == costs[1] == costs[2]
+
+
+def test_weightless_folds():
+    """A fold of weightless rows is left out; nothing to train on is an error that says so."""
+    half = [(np.arange(150), np.arange(150, 300)), (np.arange(150, 300), np.arange(150))]
+    weight = np.ones(300)
+    weight[150:] = 0.0
+    with pytest.raises(ValueError, match="training fold needs rows with sample_weight above 0"):
+        small_fit(constraint_data="crossfit", cv=half, sample_weight=weight)
+
+
+def test_a_fold_with_one_label_decides_alike():
+    """Where a fold's training rows have one label, it decides so, and the model is kept."""
+    weight = np.ones(300)
+    weight[:150][Y[:150] == 1] = 1e-9
+    half = [(np.arange(150), np.arange(150, 300)), (np.arange(150, 300), np.arange(150))]
+    for columns in (None, "crossfit"):
+        clf = small_fit(
+            constraint=DemographicParity(max_difference=1.0),
+            constraint_data="crossfit",
+            threshold_columns=columns,
+            cv=half,
+            sample_weight=weight,
+        )
+        assert clf.n_fits_ >= 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"constraint_data": "crossfit"}, {"weight_rates": False}, {"costs": {"fp": 2.0, "fn": 1.0}}],
+)
+def test_what_the_fit_rests_on_cannot_change_at_another_knob(change):
+    """A parameter that `at` cannot honour is an error, not a wrong number."""
+    clf = small_fit().set_params(**change)
+    with pytest.raises(ValueError, match=f"another value of {next(iter(change))}. Call fit again"):
+        clf.at(max_difference=0.1)
+    with pytest.raises(ValueError, match="'tol' parameter"):
+        small_fit().set_params(tol=-1.0).at(max_difference=0.1)
+
+
+class SingleScores(LinearSVC):
+    """Scores in single precision, so dense that midpoints do not fit between them."""
+
+    def decision_function(self, X):
+        """Return the scores far from zero."""
+        return (3 * super().decision_function(X)).astype(np.float32) + np.float32(8192)
+
+
+def test_scores_of_low_precision_are_cut_where_they_were_counted():
+    """A threshold between two neighbouring single-precision scores stays between them."""
+    clf = small_fit(SingleScores(), slice(None), threshold_columns="train")
+    decided = clf.decision_probability(X)[:, 1]
+    assert np.where(Y == 1, 1 - decided, decided).mean() == pytest.approx(clf.cost_, abs=1e-9)
+
+
+def test_the_lower_bound_holds_between_breakpoints():
+    """Both curves are straight between their listed knobs: `at` any other agrees with them."""
+    clf = small_fit(constraint=EqualizedOdds(max_difference=0.02))
+    curve = clf.frontier_
+    for knob in np.linspace(0.001, 0.3, 23):
+        moments = clf.constraint._moments_of_mass(clf._mass)._replace(bound=np.full(2, knob))
+        bound = min(lower_bounds(clf._pool, moments).max(), curve(knob))
+        assert np.interp(knob, curve.knob, curve.lower_bound) == pytest.approx(bound, abs=1e-9)
+    clf.at(max_difference=0.2)
+    assert clf.frontier_(0.2) == pytest.approx(clf.at(max_difference=0.2).cost_, abs=1e-9)
+
+
+def test_rows_without_weight_count_in_unweighted_rates():
+    """With ``weight_rates=False`` a weight of zero says that errors there cost nothing."""
+    weight = np.random.default_rng(1).integers(0, 2, len(Y)).astype(float)
+    clf = small_fit(rows=slice(None), weight_rates=False, sample_weight=weight)
+    decided = clf.decision_probability(X)
+    found = disparity(clf.constraint, Y, decided, sensitive_features=GROUPS)
+    assert found == pytest.approx(clf.disparity_, abs=1e-9)
+    assert found <= 0.03 + 1e-9
+
+
+class KeepsALock(LogisticRegression):
+    """A learner that can be sent to another process, unlike what is around it."""
+
+
+def test_only_the_problem_is_sent_to_other_processes():
+    """Splitters and callables that cannot be pickled stay here."""
+    lock = threading.Lock()
+    clf = ReductionClassifier(
+        KeepsALock(),
+        DemographicParity(max_difference=0.05),
+        sensitive_columns=lambda rows: (lock.locked(), rows[:, 0] > 0)[1],
+        constraint_data="crossfit",
+        cv=(fold for fold in KFold(2).split(X[:200])),
+        n_jobs=2,
+        max_fits=3,
+        tol=0.1,
+    )
+    assert clf.fit(X[:200], Y[:200]).n_fits_ >= 3
+
+
+def test_one_model_tells_its_price():
+    """What a single model costs beyond the mixture is reported."""
+    tree = DecisionTreeClassifier(max_depth=3, random_state=0)
+    single = small_fit(tree, constraint=DemographicParity(max_difference=0.2), randomized=False)
+    mixed = small_fit(tree, constraint=DemographicParity(max_difference=0.2))
+    assert mixed.single_price_ == 0
+    assert single.single_price_ == pytest.approx(single.cost_ - mixed.cost_, abs=1e-12)

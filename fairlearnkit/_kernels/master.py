@@ -25,7 +25,6 @@ from fairlearnkit._kernels.pool import (
     Progress,
     cheapest_mixture,
     lower_bounds,
-    mean_prices,
 )
 
 Float = NDArray[np.float64]
@@ -33,9 +32,8 @@ Float = NDArray[np.float64]
 # Where to ask, one after the other until something better is found: short of the programme's
 # prices, from those of the best bound; at them, which closes the gap if nothing is better there.
 _SHORT_OF = 0.6
-# Once it is closed: at the mean of all prices asked at and at fractions of the programme's, since
-# a learner that is no exact minimiser often has more to give nearby.
-_EXPLORE = 2
+# Once it is closed: short of them and at fractions of them, since a learner that is no exact
+# minimiser often has more to give nearby.
 _FRACTIONS = (0.5, 0.25)
 
 
@@ -74,8 +72,8 @@ def generate_columns(
     -----
     Prices are smoothed towards those of the best bound [2]_. When that brings no better hypothesis
     the programme's own prices are asked at, which closes the gap relative to what the learner has
-    found; then a few others, and if these make the mixture cheaper by more than `tol` all starts
-    over.
+    found. Then a few other prices are tried, and tried again if the mixture became cheaper by more
+    than `tol`.
     """
     lines = pool.lines(moments)
     mixture = cheapest_mixture(pool, moments, tol)
@@ -93,10 +91,12 @@ def generate_columns(
             places = [dual.scaled(0.0)]
         else:
             best = lines[int(np.argmax(bounds))].prices
-            mean = mean_prices([line.prices for line in lines])
-            places = [best.towards(dual, _SHORT_OF), dual, mean]
-            places += [dual.scaled(f) for f in _FRACTIONS]
-            places = places[_EXPLORE + n_explored :] if is_closed else places[int(is_dry) :]
+            short = best.towards(dual, _SHORT_OF)
+            fractions = [dual.scaled(f) for f in _FRACTIONS]
+            if is_closed:
+                places = [short, *fractions][n_explored:]
+            else:
+                places = [short, dual, *fractions][int(is_dry) :]
         places = places[: min(n_at_once, max_calls - n_calls)]
         known = pool.decisions().priced(moments, mixture.rate_price).min()
         found = pool.ask(moments, places, best_responses)

@@ -46,13 +46,6 @@ class Prices(NamedTuple):
         )
 
 
-def mean_prices(prices: list[Prices]) -> Prices:
-    """Return the mean of several prices."""
-    return Prices(
-        np.mean([p.upper for p in prices], axis=0), np.mean([p.lower for p in prices], axis=0)
-    )
-
-
 # Prices of the rates, each of shape (n_rows,), to the learner's answer at each.
 BestResponses = Callable[[list[Float]], list[Answer]]
 
@@ -87,17 +80,24 @@ class Pool:
             np.array([h.sums for h in self.hypotheses]),
         )
 
-    def add(self, found: list[Hypothesis]) -> None:
-        """Add hypotheses; of those that cost and accept alike, one is enough."""
+    def add(self, found: list[Hypothesis]) -> int:
+        """Add hypotheses, of those that cost and accept alike one; return how many joined."""
+        before = len(self.hypotheses)
         for hypothesis in found:
             key = (hypothesis.cost, hypothesis.sums.tobytes())
             if key not in self.known:
                 self.known.add(key)
                 self.hypotheses.append(hypothesis)
+        return len(self.hypotheses) - before
 
     def lines(self, moments: Moments) -> list[Line]:
         """Return the calls of the learner so far."""
         return self.asked.setdefault(_structure(moments), [])
+
+    @property
+    def n_calls(self) -> int:
+        """Number of calls of the learner."""
+        return sum(len(lines) for lines in self.asked.values())
 
     def ask(
         self, moments: Moments, prices: list[Prices], best_responses: BestResponses
@@ -160,7 +160,8 @@ def cheapest_mixture(pool: Pool, moments: Moments, tol: float | None = None) -> 
         saving = [h for h in others if h.cost + group_rates(moments, h.sums) @ price < least]
         if not saving:
             return mixture
-        pool.add(saving)
+        if not pool.add(saving):
+            return mixture
 
 
 def lower_bounds(pool: Pool, moments: Moments) -> Float:
