@@ -14,6 +14,7 @@ from fairlearnkit.constraints import (
     Rate,
     TrueNegativeRateParity,
 )
+from fairlearnkit.frontier import ParetoFrontier, compare_frontiers, fairness_frontier
 from fairlearnkit.postprocessing import GroupThresholdClassifier
 from fairlearnkit.reductions import ReductionClassifier
 
@@ -29,11 +30,14 @@ __all__ = [
     "FalseNegativeRateParity",
     "FalsePositiveRateParity",
     "GroupThresholdClassifier",
+    "ParetoFrontier",
     "Parity",
     "Rate",
     "ReductionClassifier",
     "TrueNegativeRateParity",
+    "compare_frontiers",
     "datasets",
     "exceptions",
+    "fairness_frontier",
     "metrics",
 ]
