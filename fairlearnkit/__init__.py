@@ -1,6 +1,6 @@
 """Fair learning for scikit-learn: choose what is equal, how nearly, and see the price."""
 
-from fairlearnkit import datasets, exceptions, metrics
+from fairlearnkit import datasets, display, exceptions, metrics
 from fairlearnkit._base import CostFrontier
 from fairlearnkit.constraints import (
     AllOf,
@@ -37,6 +37,7 @@ __all__ = [
     "TrueNegativeRateParity",
     "compare_frontiers",
     "datasets",
+    "display",
     "exceptions",
     "fairness_frontier",
     "metrics",

@@ -78,7 +78,7 @@ class _Display:
     ) -> None:
         """Put the legend above the axes, in as many columns as fit, or in the lower right."""
         font = _SMALL if self._width(self.ax_) > 300 else _SMALL - 1.5
-        where = {"loc": "lower right", "fontsize": font, "frameon": not above}
+        where: dict[str, Any] = {"loc": "lower right", "fontsize": font, "frameon": not above}
         if above:
             # Alone in its figure the picture has the width of the margins too.
             alone = len(self.figure_.axes) == 1
@@ -282,7 +282,7 @@ class ParetoFrontierDisplay(_Display):
                 drawn = ax.errorbar(
                     x[shown],
                     y[shown],
-                    **{axis: bar[shown] for axis, bar in bars.items()},
+                    **{axis: bar[:, shown] for axis, bar in bars.items()},
                     **style,
                     mfc=color if container is self.points_ else "none",
                     alpha=alpha,
@@ -332,17 +332,23 @@ class ParetoFrontierDisplay(_Display):
                     zorder=4,
                     label=f"chosen: {_words(frontier.knob_name)} {self.selected[name]:.3g}",
                 )
-                if self._has_bars:
+                bars = self._bars(frontier)
+                if bars:
                     # The one choice deserves its intervals in full.
                     ax.errorbar(
                         frontier.disparity[at],
                         frontier.score[at],
-                        **{axis: bar[[at]] for axis, bar in self._bars(frontier).items()},
+                        **{axis: bar[:, [at]] for axis, bar in bars.items()},
                         color=_color(i),
                         elinewidth=1.6,
                         zorder=3.8,
                     )
-                handles.append(self.selected_[name])
+                handles.append(
+                    Line2D(
+                        [], [], marker="o", mfc="none", ms=8, mew=1.3, ls="",
+                        mec=self.selected_[name].get_mec(), label=self.selected_[name].get_label(),
+                    )
+                )  # fmt: skip
         low, high = ax.get_xlim()
         for i, name in enumerate(self.frontiers):
             if self.certified and name in self.certified:
@@ -384,10 +390,11 @@ class ParetoFrontierDisplay(_Display):
             return {}
         self._has_bars = True
         t = stdtrit(n_folds - 1, 0.5 + self.confidence / 2)
-        return {
-            "xerr": t * np.nan_to_num(frontier.disparity_error),
-            "yerr": t * np.nan_to_num(frontier.score_error),
-        }
+        width = t * np.nan_to_num(frontier.disparity_error)
+        height = t * np.nan_to_num(frontier.score_error)
+        # No disparity is below 0.
+        below = np.minimum(width, np.nan_to_num(frontier.disparity))
+        return {"xerr": np.array([below, width]), "yerr": np.array([height, height])}
 
     def _plot_base(self, ax: Any, handles: list[Any]) -> None:
         """Mark the plain models, those that are one and the same once."""
@@ -735,7 +742,12 @@ class GroupRatesDisplay(_Display):
         ax = self._start(ax, (6.4, max(2.5, 0.9 + 0.24 * n_lines)))
         # Text no higher than its line, however small the axes.
         line = ax.get_window_extent().height * 72 / self.figure_.dpi / n_lines
-        font = float(np.clip(0.8 * line, 4.0, _SMALL + 1))
+        longest = max(len(_words(rate)) for rate in self.rates.rates) + len(": largest gap 0.000")
+        label = max(
+            len(f"{name} ({n[g]:,})") for n in self.count.values() for g, name in enumerate(names)
+        )
+        across = self._width(self.figure_ if len(self.figure_.axes) == 1 else ax)
+        font = float(np.clip(min(0.8 * line, across / (0.62 * (longest + label))), 4, _SMALL + 1))
         self.errorbars_: dict[str, list[Any]] = {}
         self.overall_: dict[str, Any] = {}
         self.headings_: dict[str, Any] = {}
@@ -750,6 +762,7 @@ class GroupRatesDisplay(_Display):
                 va="center",
                 fontsize=font,
                 weight="bold",
+                in_layout=False,
             )
             first, self.errorbars_[rate] = y + 1, []
             for g, name in enumerate(names):
@@ -1542,4 +1555,6 @@ def _rule_text(rule: list[tuple[float, float]]) -> str:
         return ""
     if len(rule) == 1:
         return f": accepted from {rule[0][0]:.3g}"
-    return ": accepted from " + " or ".join(f"{t:.3g} ({p:.0%})" for t, p in rule)
+    shares = [f"{p:.0%}" if 0.005 <= p <= 0.995 else f"{p:.1%}" for _, p in rule]
+    parts = [f"{t:.3g} ({p})" for (t, _), p in zip(rule, shares, strict=True)]
+    return ": accepted from " + " or ".join(parts)
