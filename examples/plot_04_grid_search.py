@@ -99,7 +99,13 @@ for C, color, marker in zip(np.unique(models), ("#0072B2", "#D55E00"), "os", str
     axes[0].plot(gap, accuracy, marker, color=color, label=f"C = {C:g}")
     for knob, x, height in zip(knobs[rows], gap, accuracy, strict=True):
         axes[0].annotate(
-            f"{knob:g}", (x, height), (0, 7), textcoords="offset points", size=8, ha="center"
+            f"{knob:g}",
+            (x, height),
+            (0, 7),
+            textcoords="offset points",
+            size=8,
+            ha="center",
+            bbox={"fc": "white", "ec": "none", "pad": 0.5},
         )
 axes[0].plot(
     -results["mean_test_disparity"][search.best_index_],

@@ -368,7 +368,7 @@ class ParetoFrontierDisplay(_Display):
                 low = min(low, 0.0)
         ax.set_xlim(low if is_ratio else max(low, -0.02 * high), high)
         unit = "held out" if is_ratio else "held out, share of samples"
-        ax.set_xlabel(f"{disparity_label(first.criterion)}\n({unit})")
+        ax.set_xlabel(f"{_disparity_label(first.criterion)}\n({unit})")
         ax.set_ylabel(_score_label(first.score_name))
         ax.grid(alpha=0.25, lw=0.6)
         if self._has_bars:
@@ -474,7 +474,7 @@ def _is_ratio(criterion: Criterion) -> bool:
     return all(parity.min_ratio is not None for parity in criterion.parities())
 
 
-def disparity_label(criterion: Criterion) -> str:
+def _disparity_label(criterion: Criterion) -> str:
     """Return what the disparity of a criterion is, for an axis.
 
     Parameters
@@ -634,7 +634,7 @@ class GroupRatesDisplay(_Display):
             The display, drawn.
         """
         groups = _groups_of(estimator, X, sensitive_features, sensitive_columns)
-        truth, probability = metrics.expected_decisions(estimator, X, y, groups, pos_label)
+        truth, probability = metrics._expected_decisions(estimator, X, y, groups, pos_label)
         return cls.from_predictions(
             truth,
             probability,

@@ -666,7 +666,7 @@ class _GroupScorer(BaseEstimator):
         if groups is None and self.sensitive_columns is not None:
             features = checks.check_features(X, None)
             groups = checks.select_columns(features, self.sensitive_columns, "sensitive_columns")
-        truth, probability = expected_decisions(estimator, X, y, groups, self.pos_label)
+        truth, probability = _expected_decisions(estimator, X, y, groups, self.pos_label)
         return self._value(truth, probability, groups, sample_weight)
 
     def _value(
@@ -877,7 +877,7 @@ def accuracy_scorer(
     return _AccuracyScorer(sensitive_columns=sensitive_columns, pos_label=pos_label)
 
 
-def expected_decisions(
+def _expected_decisions(
     estimator: Any, X: Any, y: ArrayLike, groups: Any, pos_label: Any = None
 ) -> tuple[Int, Float]:
     """Return true labels and the probability of being accepted, of any fitted classifier.

@@ -32,7 +32,7 @@ from fairlearnkit.display import (
     GroupROCDisplay,
     ParetoFrontierDisplay,
     ScoreDistributionDisplay,
-    disparity_label,
+    _disparity_label,
 )
 from fairlearnkit.metrics import demographic_parity_difference, group_rates
 
@@ -193,7 +193,7 @@ def test_bad_frontiers(arguments, match):
 )
 def test_label_of_a_disparity(criterion, label):
     """An axis says what is compared, and words in common once."""
-    assert disparity_label(criterion) == label
+    assert _disparity_label(criterion) == label
 
 
 # Rates
