@@ -19,11 +19,12 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.metrics import get_scorer
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from fairlearnkit import _validation as checks
-from fairlearnkit._base import GroupConstrainedClassifier, fit_learner, weight_keyword
+from fairlearnkit._base import fit_learner, weight_keyword
 from fairlearnkit._kernels.moments import cell_mass, cell_sums, objective
 from fairlearnkit.constraints import AllOf, Criterion
 from fairlearnkit.exceptions import DegenerateGroupWarning
@@ -145,17 +146,17 @@ class Sweep:
         return self.knob is None
 
     @cached_property
-    def _on_all_rows(self) -> tuple[Any, Any]:
+    def _on_all_rows(self) -> Any:
         return _fit(self.estimator, self.data)
 
     def fitted_at(self, value: float) -> Any:
         """Return an estimator fitted on all rows at a knob."""
         if not self.turns:
-            front, last = _fit(self._at_value(value), self.data)
-            return last if front is None else _joined(front, last, self.estimator)
-        front, last = self._on_all_rows
+            return _fit(self._at_value(value), self.data)
+        front, last = _parts(self._on_all_rows)
         turned = self._turned(last, value)
-        return turned if front is None else _joined(front, turned, self.estimator)
+        name = None if front is None else self.estimator.steps[-1][0]
+        return turned if front is None else Pipeline([*front.steps, (name, turned)])
 
     def _turned(self, fitted: Any, value: float) -> Any:
         if self.knob_name == "factor":
@@ -198,14 +199,14 @@ class Sweep:
         base = begun.base if begun is not None else self._base(training, tested, fitted)
         models = []
         if not only_base and self.turns:
-            front, last = fitted
+            front, last = _parts(fitted)
             view = tested.X if front is None else front.transform(tested.X)
             if hasattr(last, "estimator_"):
                 last = self._remembering(last)
             models = [self._measured(self._turned(last, k), view, tested) for k in knobs]
         elif not only_base:
             for k in knobs:
-                front, last = _fit(self._at_value(k), training)
+                front, last = _parts(_fit(self._at_value(k), training))
                 view = tested.X if front is None else front.transform(tested.X)
                 models.append(self._measured(last, view, tested))
         if self.verbose:
@@ -222,30 +223,21 @@ class Sweep:
 
     def _base(self, training: Rows, tested: Rows, fitted: Any) -> Cells | None:
         """Return what the model without a constraint decides on the test rows."""
-        estimator = self.base_estimator
-        if estimator is not None:
-            model = fit_learner(estimator, training.X, training.y, training.weight)
-            return self._measured(model, tested.X, tested, constrained=False)
-        front, last = _parts(self.estimator)
-        if _wraps(last):
-            if fitted is not None and hasattr(fitted[1], "estimator_"):
-                front, model = fitted[0], fitted[1].estimator_
-                X = None if front is None else front.transform(tested.X)
-            else:
-                X, view = None, training.X
-                if front is not None:
-                    with config_context(enable_metadata_routing=False):
-                        front = clone(front).fit(training.X, training.y)
-                    view, X = front.transform(training.X), front.transform(tested.X)
-                model = fit_learner(
-                    last.estimator, _learner_view(last, view), training.y, training.weight
-                )
-            view = _learner_view(last, tested.X if X is None else X)
-            return self._measured(model, view, tested, constrained=False)
-        if callable(self.knob):
-            model = fit_learner(self.estimator, training.X, training.y, training.weight)
-            return self._measured(model, tested.X, tested, constrained=False)
-        return None
+        last = _parts(self.estimator)[1]
+        if self.base_estimator is not None:
+            plain = self.base_estimator
+        elif _wraps(last):
+            if fitted is not None and hasattr(_parts(fitted)[1], "estimator_"):
+                front, turned = _parts(fitted)
+                model = _without_constraint(front, last, turned.estimator_)
+                return self._measured(model, tested.X, tested, constrained=False)
+            plain = _without_constraint(_parts(self.estimator)[0], last, last.estimator)
+        elif callable(self.knob):
+            plain = self.estimator
+        else:
+            return None
+        model = fit_learner(plain, training.X, training.y, training.weight)
+        return self._measured(model, tested.X, tested, constrained=False)
 
     def _measured(self, model: Any, X: Any, tested: Rows, constrained: bool = True) -> Cells:
         """Return what a fitted model's decisions add up to on the test rows."""
@@ -265,7 +257,8 @@ class Sweep:
             accepted = (decided == self.pos_label).astype(float)
         score = None
         if self.scoring not in EXPECTED_SCORES:
-            bound = _Bound(model, _taken(model, "predict", groups))
+            keywords = _taken(model, "predict", groups)
+            bound = _Bound(model, keywords) if keywords else model
             weight = {} if tested.weight is None else {"sample_weight": tested.weight}
             scorer = get_scorer(self.scoring)
             if weight and "sample_weight" not in signature(scorer).parameters:
@@ -347,20 +340,18 @@ def _parts(estimator: Any) -> tuple[Any, Any]:
     return (estimator[:-1] if len(estimator) > 1 else None), estimator[-1]
 
 
-def _joined(front: Pipeline, last: Any, like: Any) -> Pipeline:
-    """Return a fitted pipeline from its parts."""
-    return Pipeline([*front.steps, (like.steps[-1][0], last)])
-
-
 def _wraps(estimator: Any) -> bool:
     """Whether an estimator puts a constraint on another one."""
     has_constraint = hasattr(estimator, "constraint") or hasattr(estimator, "constraints")
     return has_constraint and hasattr(getattr(estimator, "estimator", None), "fit")
 
 
-def _learner_view(last: Any, X: Any) -> Any:
-    """Return what the estimator that is wrapped sees of X."""
-    return last._learner_view(X) if isinstance(last, GroupConstrainedClassifier) else X
+def _without_constraint(front: Any, last: Any, model: Any) -> Any:
+    """Return a pipeline of what comes before, what the wrapped estimator sees of it, and it."""
+    steps = [] if front is None else [step for _, step in front.steps]
+    if getattr(last, "drop_sensitive", False):
+        steps.append(FunctionTransformer(last._learner_view))
+    return make_pipeline(*steps, model) if steps else model
 
 
 def _takes(estimator: Any, method: str, name: str) -> bool:
@@ -386,8 +377,8 @@ def _taken(estimator: Any, method: str, values: Mapping[str, Any]) -> dict[str, 
     }
 
 
-def _fit(estimator: Any, data: Rows) -> tuple[Any, Any]:
-    """Fit a clone with groups and weights; return what comes before its last step, and that.
+def _fit(estimator: Any, data: Rows) -> Any:
+    """Fit a clone with groups and weights.
 
     Groups are ours to hand on, so that the fit runs with metadata routing off.
     """
@@ -402,7 +393,7 @@ def _fit(estimator: Any, data: Rows) -> tuple[Any, Any]:
     if data.weight is not None and (name := weight_keyword(estimator)) is not None:
         keywords[name] = data.weight
     with config_context(enable_metadata_routing=False):
-        return _parts(estimator.fit(data.X, data.y, **keywords))
+        return estimator.fit(data.X, data.y, **keywords)
 
 
 def _scaled(criterion: Criterion, factor: float) -> Criterion:

@@ -43,6 +43,7 @@ from fairlearnkit.exceptions import DegenerateGroupWarning
 
 __all__ = [
     "FrontierComparison",
+    "Mixture",
     "ParetoFrontier",
     "Selection",
     "compare_frontiers",
@@ -55,6 +56,8 @@ Bool = NDArray[np.bool_]
 
 # Knobs of the default grid: turning a fitted knob is nearly free, a refit is not.
 _N_TURNED, _N_REFITTED = 21, 9
+# What a mean may miss a bound by and count as within it: rounding.
+_SAME = 1e-9
 
 
 @dataclass(frozen=True)
@@ -532,7 +535,7 @@ class ParetoFrontier:
     ) -> tuple[int, str]:
         """Return the best knob within a bound on one axis, and the rule in words."""
         if min_score is not None:
-            fits = self.score >= min_score
+            fits = self.score >= min_score - _SAME
             if not fits.any():
                 msg = (
                     f"No knob has a mean {self.score_name} of {min_score:g} on the held-out "
@@ -548,7 +551,7 @@ class ParetoFrontier:
             msg = f"This frontier has a {self.disparity_name}: select by {right}."
             raise ValueError(msg)
         bound = min_ratio if max_disparity is None else max_disparity
-        fits = self._inequality(self.disparity) <= self._inequality(bound)
+        fits = self._inequality(self.disparity) <= self._inequality(bound) + _SAME
         if not fits.any():
             nearest = self.disparity[self._inequality(self.disparity).argmin()]
             msg = (
@@ -1123,6 +1126,26 @@ def compare_frontiers(
     ----------
     .. [1] C. Nadeau, Y. Bengio, "Inference for the Generalization Error", Machine Learning 52,
        2003, section 3.
+
+    Examples
+    --------
+    Is a model that sees the first column alone worse at equal disparity?
+
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from fairlearnkit import DemographicParity, GroupThresholdClassifier
+    >>> from fairlearnkit import compare_frontiers, fairness_frontier
+    >>> from fairlearnkit.datasets import make_group_classification
+    >>> X, y, groups = make_group_classification(4000, base_rates=(0.6, 0.3), random_state=0)
+    >>> clf = GroupThresholdClassifier(LogisticRegression(), DemographicParity(max_difference=0.1))
+    >>> options = {"sensitive_features": groups, "max_differences": [0.02, 0.1, 0.2]}
+    >>> frontiers = {
+    ...     "all columns": fairness_frontier(clf, X, y, **options),
+    ...     "the first": fairness_frontier(clf, X[:, :1], y, **options),
+    ... }
+    >>> print(compare_frontiers(frontiers, at=[0.05, 0.15]))
+    disparity  method       against    accuracy        95% interval
+       0.0500  all columns  the first   +0.0740  [+0.0578, +0.0902]  better
+       0.1500  all columns  the first   +0.0734  [+0.0394, +0.1074]  better
     """
     if not isinstance(frontiers, Mapping) or len(frontiers) < 2:
         msg = f"frontiers must be a dict of two or more by name, got {frontiers!r}."
