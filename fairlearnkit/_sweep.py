@@ -189,6 +189,9 @@ class Sweep:
         Runs anywhere: everything it needs comes in the arguments.
         """
         start = perf_counter()
+        if self.data.weight is not None:
+            # Rows without weight count for nothing, and may be of groups that no fit knows.
+            test = test[self.data.weight[test] > 0]
         training, tested = self.data.take(train), self.data.take(test)
         rate_weight = tested.weight if self.weight_rates else None
         cells = tested.positive, tested.unit
@@ -390,8 +393,17 @@ def _fit(estimator: Any, data: Rows) -> Any:
         "control_features": data.control_features,
     }
     keywords = {prefix + name: v for name, v in _taken(last, "fit", groups).items()}
-    if data.weight is not None and (name := weight_keyword(estimator)) is not None:
-        keywords[name] = data.weight
+    if data.weight is not None:
+        name = weight_keyword(estimator)
+        if name is None:
+            warnings.warn(
+                f"{type(last).__name__}.fit does not take sample_weight: it is fitted without "
+                "weights, scores and rates are weighted.",
+                UserWarning,
+                stacklevel=2,
+            )
+        else:
+            keywords[name] = data.weight
     with config_context(enable_metadata_routing=False):
         return estimator.fit(data.X, data.y, **keywords)
 

@@ -710,6 +710,10 @@ def fairness_frontier(
     A grid search over the knob (`~sklearn.model_selection.GridSearchCV`) gives the same numbers
     and fits the wrapped model anew for each value.
 
+    With default knobs the fitted estimators of all folds are held at once, with their training
+    rows, unless folds run in parallel: then the model without a constraint is fitted once more on
+    each fold, to choose the knobs.
+
     Held-out disparities are at or above the knob: rates differ between samples, and a largest gap
     is biased upwards. The noise floor says by how much where the true gap is zero.
 
@@ -837,7 +841,7 @@ def _default_knobs(
     ends = []
     for parity in turned.parities():
         unit = 1.0
-        if source.knob_name == "factor":
+        if source.turns and source.knob_name == "factor":
             # In units of its bound; what has no bound to scale does not turn.
             if parity.max_difference is None or parity.max_difference == 0:
                 continue

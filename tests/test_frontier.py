@@ -12,6 +12,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score, make_scorer
 from sklearn.model_selection import KFold, PredefinedSplit, StratifiedKFold
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -235,6 +236,34 @@ def test_strata():
         for s in (stratum[test] == 0, stratum[test] == 1)
     ]
     assert found.fold_disparities[0, -1] == pytest.approx(max(gaps))
+
+
+def test_rows_without_weight_do_not_count():
+    """A group without weight is as if its rows were not there, in tests as in fits."""
+    groups = np.asarray(GROUPS).astype(object)
+    groups[::7] = "third"
+    weight = (groups != "third").astype(float)
+    with pytest.warns(DegenerateGroupWarning, match="third have sample_weight 0"):
+        found = measured(sensitive_features=groups, sample_weight=weight)
+    assert not np.isnan(found.disparity).any()
+    np.testing.assert_allclose(found.disparity, FRONTIER.disparity, atol=0.1)
+
+
+def test_a_learner_without_weights_says_so():
+    """Weights that a fit cannot take are not dropped in silence."""
+
+    def neighbours(estimator, value):
+        return estimator.set_params(n_neighbors=int(value))
+
+    options = {"criteria": DemographicParity(), "sample_weight": np.ones(len(Y))}
+    with pytest.warns(UserWarning, match="does not take sample_weight"):
+        measured(
+            KNeighborsClassifier(),
+            knob=neighbours,
+            knob_values=[3],
+            max_differences=None,
+            **options,
+        )
 
 
 def test_string_labels_and_positive_label():
