@@ -304,7 +304,7 @@ def test_noise_floor_is_what_equal_rules_show():
     """Decisions at random, equal between groups, show the noise floor on average."""
     rng = np.random.default_rng(0)
     shown = []
-    for _ in range(300):
+    for _ in range(100):
         decided = rng.random(len(Y)) < 0.45
         for _, test in FOLDS.split(X, Y):
             shown.append(
@@ -316,7 +316,7 @@ def test_noise_floor_is_what_equal_rules_show():
                 )
             )
     found = measured(thresholds(DemographicParity(max_difference=0.1)))
-    assert found.noise_floor == pytest.approx(np.mean(shown), rel=0.1)
+    assert found.noise_floor == pytest.approx(np.mean(shown), rel=0.15)
 
 
 def test_ratios():
@@ -743,14 +743,14 @@ def test_a_criterion_that_no_fold_defines():
 def test_adult():
     """On Adult a bound on equalized odds costs little, and its frontier is not the plain model."""
     frame, label = load_adult(subset="train", return_X_y=True, as_frame=True)
-    rows = np.arange(0, len(label), 8)
+    rows = np.arange(0, len(label), 12)
     frame, label = frame.iloc[rows], label.iloc[rows]
     text = frame.columns[frame.dtypes == "category"].drop("sex").tolist()
     columns = make_column_transformer(
         (OneHotEncoder(sparse_output=False, handle_unknown="ignore"), text),
         ("passthrough", ["age", "education-num", "capital-gain", "hours-per-week"]),
     )
-    learner = make_pipeline(columns, HistGradientBoostingClassifier(max_iter=20, random_state=0))
+    learner = make_pipeline(columns, HistGradientBoostingClassifier(max_iter=15, random_state=0))
     estimator = GroupThresholdClassifier(
         learner, EqualizedOdds(max_difference=0.05), cv=2, sensitive_columns="sex"
     )
