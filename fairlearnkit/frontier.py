@@ -838,14 +838,12 @@ def _default_knobs(
     squares = cell_mass(data.positive, data.unit, squared, source.n_units)
     held_out = np.sum([fold.rate_mass for fold, _ in done], axis=0)
     sums = np.sum([base.rate for _, base in done], axis=0)
+    units = {next(turned.parities()): 1.0}
+    if source.turns and source.knob_name == "factor":
+        # In units of its bound; what has no bound to scale does not turn.
+        units = {p: p.max_difference for p in turned.parities() if p.max_difference}
     ends = []
-    for parity in turned.parities():
-        unit = 1.0
-        if source.turns and source.knob_name == "factor":
-            # In units of its bound; what has no bound to scale does not turn.
-            if parity.max_difference is None or parity.max_difference == 0:
-                continue
-            unit = parity.max_difference
+    for parity, unit in units.items():
         common = _common_rates(parity, n_strata, held_out, sums)
         floor = _floor(parity, n_strata, mass, squares, common)
         by_fold = np.array(
