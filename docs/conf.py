@@ -34,7 +34,8 @@ numpydoc_validation_exclude = {
     r"\.(get|set)_(params|metadata_routing|\w+_request)$",  # scikit-learn's
     r"\.GroupThresholds\.(get|items|keys|values)$",  # Python's
     r"\.[A-Z_]+$",  # constants show the docstring of their class
-    r"\.GroupRates$",  # made by a function: attributes are documented, not the constructor
+    # Made by a function: attributes are documented, not the constructor.
+    r"\.(FrontierComparison|GroupRates|Mixture|ParetoFrontier|Selection)$",
 }
 
 

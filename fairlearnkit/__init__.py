@@ -1,6 +1,6 @@
 """Fair learning for scikit-learn: choose what is equal, how nearly, and see the price."""
 
-from fairlearnkit import datasets, exceptions, metrics
+from fairlearnkit import datasets, display, exceptions, metrics
 from fairlearnkit._base import CostFrontier
 from fairlearnkit.constraints import (
     AllOf,
@@ -14,6 +14,7 @@ from fairlearnkit.constraints import (
     Rate,
     TrueNegativeRateParity,
 )
+from fairlearnkit.frontier import ParetoFrontier, compare_frontiers, fairness_frontier
 from fairlearnkit.postprocessing import GroupThresholdClassifier
 from fairlearnkit.reductions import ReductionClassifier
 
@@ -29,11 +30,15 @@ __all__ = [
     "FalseNegativeRateParity",
     "FalsePositiveRateParity",
     "GroupThresholdClassifier",
+    "ParetoFrontier",
     "Parity",
     "Rate",
     "ReductionClassifier",
     "TrueNegativeRateParity",
+    "compare_frontiers",
     "datasets",
+    "display",
     "exceptions",
+    "fairness_frontier",
     "metrics",
 ]

@@ -2,17 +2,23 @@
 
 Argument order is that of scikit-learn and fairlearn. A number here is the number that the
 criterion of the same name bounds: the largest gap between any two groups, or the smallest rate
-over the largest.
+over the largest. Scorers put the same numbers into scikit-learn's searches and cross-validation.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from inspect import signature
+from numbers import Real
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils.metadata_routing import UNUSED, MetadataRequest, get_routing_for_object
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from fairlearnkit import _validation as checks
@@ -41,13 +47,16 @@ from fairlearnkit.constraints import (
     Rate,
     TrueNegativeRateParity,
 )
-from fairlearnkit.exceptions import DegenerateGroupWarning
+from fairlearnkit.exceptions import DegenerateGroupWarning, InfeasibleConstraintError
 
 __all__ = [
     "GroupRates",
+    "accuracy_scorer",
+    "best_within",
     "demographic_parity_difference",
     "demographic_parity_ratio",
     "disparity",
+    "disparity_scorer",
     "equal_opportunity_difference",
     "equal_opportunity_ratio",
     "equalized_odds_difference",
@@ -64,6 +73,7 @@ __all__ = [
 ]
 
 Float = NDArray[np.float64]
+Int = NDArray[np.intp]
 
 # Probabilities may leave [0, 1], and their sums 1, by what single precision leaves open.
 _ROUNDING = 1e-6
@@ -613,3 +623,489 @@ def _warn_undefined(
             DegenerateGroupWarning,
             stacklevel=stacklevel,
         )
+
+
+class _GroupScorer(BaseEstimator):
+    """Base of the scorers: called as ``scorer(estimator, X, y)``, higher is better.
+
+    An estimator for what scikit-learn gives those: parameters, clones and metadata requests.
+    """
+
+    # A scorer that is passed groups has no use for them but this one.
+    __metadata_request__score = {"estimator": UNUSED, "sensitive_features": True}
+
+    _made_by: str
+    sensitive_columns: checks.Columns | None
+    pos_label: Any
+
+    def __call__(
+        self,
+        estimator: Any,
+        X: Any,
+        y: ArrayLike,
+        *,
+        sensitive_features: Any = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """Return the score of a fitted classifier; see `score`."""
+        return self.score(
+            estimator, X, y, sensitive_features=sensitive_features, sample_weight=sample_weight
+        )
+
+    def score(
+        self,
+        estimator: Any,
+        X: Any,
+        y: ArrayLike,
+        *,
+        sensitive_features: Any = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """Return the score of a fitted classifier on some rows, as calling the scorer does."""
+        groups = sensitive_features
+        if groups is None and self.sensitive_columns is not None:
+            features = checks.check_features(X, None)
+            groups = checks.select_columns(features, self.sensitive_columns, "sensitive_columns")
+        truth, probability = _expected_decisions(estimator, X, y, groups, self.pos_label)
+        return self._value(truth, probability, groups, sample_weight)
+
+    def _value(
+        self, truth: Int, probability: Float, groups: Any, sample_weight: ArrayLike | None
+    ) -> float:
+        raise NotImplementedError
+
+    def _accept_sample_weight(self) -> bool:
+        """Tell scikit-learn, where metadata routing is off, that weights may be passed."""
+        return True
+
+    def __repr__(self) -> str:
+        """Return the call that makes this scorer."""
+        return super().__repr__().replace(type(self).__name__, self._made_by, 1)
+
+
+class _DisparityScorer(_GroupScorer):
+    _made_by = "disparity_scorer"
+
+    def __init__(
+        self,
+        criterion: Criterion,
+        *,
+        sensitive_columns: checks.Columns | None = None,
+        pos_label: Any = None,
+        missing: str = "error",
+    ) -> None:
+        self.criterion = criterion
+        self.sensitive_columns = sensitive_columns
+        self.pos_label = pos_label
+        self.missing = missing
+
+    def _value(
+        self, truth: Int, probability: Float, groups: Any, sample_weight: ArrayLike | None
+    ) -> float:
+        parity = _one_parity(self.criterion)
+        if groups is None:
+            msg = (
+                "disparity_scorer needs to know each row's group, got neither sensitive_features "
+                "nor sensitive_columns. Set sensitive_columns= to column names, positions or a "
+                "callable that takes X, or enable metadata routing and pass sensitive_features."
+            )
+            raise ValueError(msg)
+        found = disparity(
+            self.criterion,
+            truth,
+            probability,
+            sensitive_features=groups,
+            sample_weight=sample_weight,
+            pos_label=1,
+            missing=self.missing,
+        )
+        return float(found) * (1.0 if parity.min_ratio is not None else -1.0)
+
+
+class _AccuracyScorer(_GroupScorer):
+    _made_by = "accuracy_scorer"
+
+    def __init__(
+        self, *, sensitive_columns: checks.Columns | None = None, pos_label: Any = None
+    ) -> None:
+        self.sensitive_columns = sensitive_columns
+        self.pos_label = pos_label
+
+    def _value(
+        self, truth: Int, probability: Float, groups: Any, sample_weight: ArrayLike | None
+    ) -> float:
+        weight = checks.check_weights(sample_weight, truth)
+        return float(np.average(np.where(truth, probability, 1 - probability), weights=weight))
+
+
+def _one_parity(criterion: Any) -> Any:
+    """Return the criterion with one bound that this is, or raise."""
+    if not isinstance(criterion, Criterion):
+        msg = f"criterion must be a criterion such as DemographicParity(), got {criterion!r}."
+        raise ValueError(msg)
+    criterion._check(needs_bound=False)
+    parities = list(criterion.parities())
+    if len(parities) != 1:
+        msg = (
+            f"criterion must have one number to score by, got {criterion!r} with {len(parities)}. "
+            "Use one scorer for each, as in scoring={'odds': ..., 'selection': ...}."
+        )
+        raise ValueError(msg)
+    return parities[0]
+
+
+def disparity_scorer(
+    criterion: Criterion,
+    *,
+    sensitive_columns: checks.Columns | None = None,
+    pos_label: Any = None,
+    missing: str = "error",
+) -> Any:
+    """Return a scorer for the disparity of any classifier, for searches and cross-validation.
+
+    Parameters
+    ----------
+    criterion : Criterion
+        What should be equal. The scorer returns minus the largest difference, so that higher is
+        better; with `min_ratio` set it returns the smallest ratio. The value of the bound does not
+        count.
+    sensitive_columns : str, int, sequence of these or callable, default=None
+        Columns of X that give the groups, or a callable ``X -> groups``: of the X that the search
+        is given, before any step of a pipeline. Not used where `sensitive_features` is passed.
+    pos_label : int, float, bool or str, default=None
+        The label whose prediction counts as selection; None means the `pos_label` of the estimator
+        where it has one, else the larger of its two classes.
+    missing : {"error", "group"}, default="error"
+        Whether missing values among the groups are an error or a group of their own.
+
+    Returns
+    -------
+    scorer
+        A callable ``scorer(estimator, X, y, *, sensitive_features=None, sample_weight=None)``. It
+        prints, pickles and clones, and has `set_score_request` for metadata routing; it requests
+        `sensitive_features` without being told.
+
+    Raises
+    ------
+    ValueError
+        If the criterion is none, or an `AllOf`, which has several numbers.
+
+    See Also
+    --------
+    accuracy_scorer : The score that goes with it.
+    best_within : Choose the best candidate within a bound.
+
+    Notes
+    -----
+    Where the estimator, or the last step of a pipeline, has `decision_probability`, the score is
+    the *expected* disparity of its randomised decisions; of any other classifier it is the
+    disparity of `predict`. Estimators whose decisions need the groups are passed them, unless they
+    take them from columns of their own.
+
+    A scorer sees one fold at a time. The largest gap in a small fold is larger by chance than in
+    many rows: compare candidates on the same folds, and let folds be large.
+
+    Examples
+    --------
+    A search over the knob and the model at once:
+
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from fairlearnkit import DemographicParity, GroupThresholdClassifier
+    >>> from fairlearnkit.datasets import make_group_classification
+    >>> from fairlearnkit.metrics import accuracy_scorer, best_within, disparity_scorer
+    >>> X, y, groups = make_group_classification(2000, base_rates=(0.5, 0.3), random_state=0)
+    >>> X = np.column_stack([X, groups])
+    >>> clf = GroupThresholdClassifier(
+    ...     LogisticRegression(),
+    ...     DemographicParity(max_difference=0.1),
+    ...     sensitive_columns=-1,
+    ...     drop_sensitive=True,
+    ... )
+    >>> search = GridSearchCV(
+    ...     clf,
+    ...     {"constraint__max_difference": [0.0, 0.1, 0.2], "estimator__C": [0.01, 1.0]},
+    ...     scoring={
+    ...         "accuracy": accuracy_scorer(),
+    ...         "disparity": disparity_scorer(DemographicParity(), sensitive_columns=-1),
+    ...     },
+    ...     refit=best_within(0.15),
+    ... )
+    >>> search.fit(X, y).best_params_["constraint__max_difference"]
+    0.1
+    """
+    scorer = _DisparityScorer(
+        criterion, sensitive_columns=sensitive_columns, pos_label=pos_label, missing=missing
+    )
+    _one_parity(criterion)
+    return scorer
+
+
+def accuracy_scorer(
+    *, sensitive_columns: checks.Columns | None = None, pos_label: Any = None
+) -> Any:
+    """Return a scorer for the expected accuracy, of estimators that need groups to decide too.
+
+    Parameters
+    ----------
+    sensitive_columns : str, int, sequence of these or callable, default=None
+        Columns of X that give the groups, or a callable ``X -> groups``, for estimators that need
+        them and have no columns of their own. Not used where `sensitive_features` is passed.
+    pos_label : int, float, bool or str, default=None
+        As in `disparity_scorer`; it does not change the accuracy.
+
+    Returns
+    -------
+    scorer
+        A callable ``scorer(estimator, X, y, *, sensitive_features=None, sample_weight=None)`` with
+        values in [0, 1], as `disparity_scorer` returns it.
+
+    See Also
+    --------
+    disparity_scorer : What fairness costs accuracy for.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.dummy import DummyClassifier
+    >>> from fairlearnkit.metrics import accuracy_scorer
+    >>> X, y = np.zeros((4, 1)), [0, 1, 1, 1]
+    >>> accuracy_scorer()(DummyClassifier().fit(X, y), X, y)
+    0.75
+    """
+    return _AccuracyScorer(sensitive_columns=sensitive_columns, pos_label=pos_label)
+
+
+def _expected_decisions(
+    estimator: Any, X: Any, y: ArrayLike, groups: Any, pos_label: Any = None
+) -> tuple[Int, Float]:
+    """Return true labels and the probability of being accepted, of any fitted classifier.
+
+    Parameters
+    ----------
+    estimator : classifier
+        A fitted classifier, pipeline or search.
+    X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+        Rows to decide on.
+    y : array-like of shape (n_samples,)
+        True labels, of two kinds.
+    groups : array-like of shape (n_samples,) or (n_samples, n_columns), or None
+        Groups of the rows, for estimators that need them.
+    pos_label : int, float, bool or str, default=None
+        The label that counts as accepted; None means the estimator's, or the larger one.
+
+    Returns
+    -------
+    truth : ndarray of shape (n_samples,)
+        1 where the label is the positive one, else 0.
+    probability : ndarray of shape (n_samples,)
+        Probability of being accepted; 0 or 1 where the estimator has no `decision_probability`.
+    """
+    truth = column_or_1d(checks.as_decisions(y))
+    _check_no_missing(truth, "y")
+    last = _last_step(estimator)
+    method = "decision_probability" if hasattr(last, "decision_probability") else "predict"
+    given = {"sensitive_features": groups} if _needs(last, method, groups) else {}
+    if given or method == "decision_probability":
+        response = getattr(last, method)(_before_last_step(estimator, X), **given)
+    else:
+        response = estimator.predict(X)
+    decisions = checks.as_decisions(response)
+    known = getattr(last, "classes_", None)
+    if known is None:
+        known = np.union1d(truth, decisions)
+    if pos_label is None:
+        pos_label = getattr(last, "pos_label", None)
+    classes = _two_classes(np.asarray(known), pos_label)
+    place = 1 if pos_label is None else classes.tolist().index(pos_label)
+    positive = truth == classes[place]
+    if not (positive | (truth == classes[1 - place])).all():
+        msg = (
+            f"y must hold the classes that the estimator knows, {classes.tolist()}, got "
+            f"{np.unique(truth)[:10].tolist()}."
+        )
+        raise ValueError(msg)
+    if method == "predict":
+        return positive.astype(np.intp), (decisions == classes[place]).astype(float)
+    return positive.astype(np.intp), decisions[:, place].astype(float)
+
+
+def _inner(estimator: Any) -> Any:
+    """Return what a search or a frozen estimator holds, None where it is neither."""
+    if isinstance(estimator, FrozenEstimator):
+        return estimator.estimator
+    return getattr(estimator, "best_estimator_", None)
+
+
+def _last_step(estimator: Any) -> Any:
+    """Return what decides: the last step of pipelines, within searches too."""
+    if isinstance(estimator, Pipeline):
+        return _last_step(estimator.steps[-1][1])
+    inner = _inner(estimator)
+    return estimator if inner is None else _last_step(inner)
+
+
+def _before_last_step(estimator: Any, X: Any) -> Any:
+    """Return X as the last step sees it: pipelines pass neither method nor groups on."""
+    if isinstance(estimator, Pipeline):
+        if len(estimator.steps) > 1:
+            X = estimator[:-1].transform(X)
+        return _before_last_step(estimator.steps[-1][1], X)
+    inner = _inner(estimator)
+    return X if inner is None else _before_last_step(inner, X)
+
+
+def _needs(estimator: Any, method: str, groups: Any) -> bool:
+    """Whether to pass groups: the method takes them and they do not come from columns."""
+    if (
+        groups is None
+        or "sensitive_features" not in signature(getattr(estimator, method)).parameters
+    ):
+        return False
+    routing = get_routing_for_object(estimator)
+    if isinstance(routing, MetadataRequest):
+        asked = routing.predict.requests.get("sensitive_features")
+        if asked is not None:
+            return asked is not False
+    return getattr(estimator, "sensitive_columns", None) is None
+
+
+class _BestWithin(BaseEstimator):
+    def __init__(
+        self,
+        max_difference: Any = None,
+        *,
+        min_ratio: Any = None,
+        score: str = "accuracy",
+        disparity: str = "disparity",
+    ) -> None:
+        self.max_difference = max_difference
+        self.min_ratio = min_ratio
+        self.score = score
+        self.disparity = disparity
+
+    def __call__(self, cv_results: Mapping[str, Any]) -> int:
+        """Return the index of the best candidate."""
+        score = self._column(cv_results, self.score)
+        disparity = self._column(cv_results, self.disparity)
+        # Scorers return minus a difference, and a ratio as it is.
+        if self.min_ratio is None:
+            name, sign, bound = "max_difference", -1.0, self.max_difference
+            remedy = "For ratios use best_within(min_ratio=...)."
+        else:
+            name, sign, bound = "min_ratio", 1.0, self.min_ratio
+            remedy = "For ratios set min_ratio in the criterion of the disparity_scorer."
+        if (sign * disparity < 0).any():
+            msg = (
+                f"{name} bounds scores of a disparity_scorer that are {'<' if sign < 0 else '>'}= "
+                f"0, but those of {self.disparity!r} are {np.nanmin(disparity):.4g} to "
+                f"{np.nanmax(disparity):.4g}. {remedy}"
+            )
+            raise ValueError(msg)
+        # The rounding of a mean over folds decides nothing.
+        within = np.flatnonzero((disparity >= sign * bound - 1e-9) & ~np.isnan(score))
+        if len(within):
+            order = np.lexsort((-disparity[within], -score[within]))
+            return int(within[order[0]])
+        if np.isnan(disparity).all():
+            msg = (
+                f"No candidate has a disparity: all scores {self.disparity!r} are NaN. Set "
+                "error_score='raise' to see why, and use folds that hold every group."
+            )
+            raise InfeasibleConstraintError(msg)
+        nearest = int(np.nanargmax(disparity))
+        msg = (
+            f"No candidate keeps the cross-validated disparity within {name}={bound:g}. The "
+            f"closest, {cv_results['params'][nearest]}, has {abs(disparity[nearest]):.4g} with a "
+            f"score of {score[nearest]:.4g}. Relax the bound, or search stricter knobs."
+        )
+        raise InfeasibleConstraintError(msg)
+
+    def _column(self, cv_results: Mapping[str, Any], name: str) -> Float:
+        key = f"mean_test_{name}"
+        if key not in cv_results:
+            there = [
+                k.removeprefix("mean_test_") for k in cv_results if k.startswith("mean_test_")
+            ]
+            msg = (
+                f"best_within looks for scores of the name {name!r}, got {there}. Name them in "
+                "scoring={...}, or say their names: best_within(..., score=..., disparity=...)."
+            )
+            raise ValueError(msg)
+        return np.asarray(cv_results[key], dtype=float)
+
+    def __repr__(self) -> str:
+        """Return the call that makes it."""
+        return super().__repr__().replace("_BestWithin", "best_within", 1)
+
+
+def best_within(
+    max_difference: float | None = None,
+    *,
+    min_ratio: float | None = None,
+    score: str = "accuracy",
+    disparity: str = "disparity",
+) -> Any:
+    """Return a rule for ``GridSearchCV(refit=...)``: the best candidate within a bound.
+
+    Parameters
+    ----------
+    max_difference : float, default=None
+        Largest cross-validated disparity allowed, in [0, 1]: the mean over the folds.
+    min_ratio : float, default=None
+        Smallest ratio allowed, in [0, 1], in its place, for a `disparity_scorer` with ratios.
+    score : str, default="accuracy"
+        Name in ``scoring`` of the score to be best by.
+    disparity : str, default="disparity"
+        Name in ``scoring`` of the `disparity_scorer`.
+
+    Returns
+    -------
+    callable
+        Maps `cv_results_` to the index of the candidate with the highest mean score among those
+        within the bound; of equal ones the more equal, then the first. Pickles and clones.
+
+    Raises
+    ------
+    ValueError
+        If not exactly one of the two bounds is given, or it is not in [0, 1].
+    InfeasibleConstraintError
+        In the search, if no candidate is within the bound. The message says which came closest.
+
+    See Also
+    --------
+    disparity_scorer : The scorer that it reads.
+
+    Notes
+    -----
+    The bound is on held-out folds and the knob is on training rows: a candidate whose knob is
+    above the bound may keep it, and one below may miss it. The winner's disparity is the best of
+    several estimates, hence optimistic; measure it again on rows that no candidate has seen.
+
+    Examples
+    --------
+    >>> from fairlearnkit.metrics import best_within
+    >>> rule = best_within(0.05)
+    >>> results = {
+    ...     "params": [{"C": 0.1}, {"C": 1.0}, {"C": 10.0}],
+    ...     "mean_test_accuracy": [0.80, 0.83, 0.85],
+    ...     "mean_test_disparity": [-0.01, -0.04, -0.09],
+    ... }
+    >>> rule(results)
+    1
+    >>> best_within(0.001)(results)
+    Traceback (most recent call last):
+        ...
+    fairlearnkit.exceptions.InfeasibleConstraintError: No candidate keeps the cross-validated ...
+    """
+    given = {"max_difference": max_difference, "min_ratio": min_ratio}
+    bounds = {name: value for name, value in given.items() if value is not None}
+    if len(bounds) != 1:
+        msg = f"best_within takes exactly one of max_difference and min_ratio, got {given}."
+        raise ValueError(msg)
+    for name, value in bounds.items():
+        if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value <= 1:
+            msg = f"{name} must be in [0, 1], got {value!r}."
+            raise ValueError(msg)
+    return _BestWithin(max_difference, min_ratio=min_ratio, score=score, disparity=disparity)

@@ -1,0 +1,456 @@
+"""Displays: the arrays that they keep, the data of their artists, and scikit-learn's contract."""
+
+import subprocess
+import sys
+from itertools import pairwise
+from types import SimpleNamespace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from scipy.stats import t as student
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.tree import DecisionTreeClassifier
+
+from fairlearnkit import (
+    AllOf,
+    CostFrontier,
+    DemographicParity,
+    EqualizedOdds,
+    ErrorRateParity,
+    FalsePositiveRateParity,
+    GroupThresholdClassifier,
+)
+from fairlearnkit._kernels.moments import group_rates as rates_of
+from fairlearnkit._kernels.moments import violations
+from fairlearnkit.constraints import SELECTION_RATE, TRUE_POSITIVE_RATE
+from fairlearnkit.datasets import make_group_classification
+from fairlearnkit.display import (
+    GroupRatesDisplay,
+    GroupROCDisplay,
+    ParetoFrontierDisplay,
+    ScoreDistributionDisplay,
+    _disparity_label,
+)
+from fairlearnkit.metrics import demographic_parity_difference, group_rates
+
+X, Y, GROUPS = make_group_classification(800, base_rates=(0.6, 0.3), random_state=0)
+WITH_GROUP = np.column_stack([X, GROUPS])
+WEIGHT = np.random.default_rng(0).uniform(0.5, 2.0, len(Y))
+
+
+@pytest.fixture(autouse=True)
+def figures():
+    """Draw without a screen, and leave no figure open."""
+    plt.switch_backend("Agg")
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def thresholds():
+    clf = GroupThresholdClassifier(
+        LogisticRegression(), EqualizedOdds(max_difference=0.05), cv=3, sensitive_columns=-1
+    )
+    return clf.fit(WITH_GROUP, Y)
+
+
+def frontier(**changes):
+    """Return a frontier of four knobs: the third is dominated by the second."""
+    given = {
+        "knob_name": "max_difference",
+        "knob": np.array([0.0, 0.05, 0.1, 0.2]),
+        "score": np.array([0.7, 0.8, 0.78, 0.85]),
+        "disparity": np.array([0.02, 0.06, 0.12, 0.2]),
+        "score_error": np.array([0.01, 0.01, 0.02, 0.01]),
+        "disparity_error": np.array([0.02, 0.01, 0.01, 0.02]),
+        "fold_scores": np.zeros((5, 4)),
+        "base_score": 0.86,
+        "base_disparity": 0.25,
+        "non_dominated": np.array([True, True, False, True]),
+        "noise_floor": 0.015,
+        "score_name": "accuracy",
+        "criterion": DemographicParity(max_difference=0.1),
+    }
+    return SimpleNamespace(**{**given, **changes})
+
+
+def labels_of(display):
+    return [text.get_text() for text in display.legend_.get_texts()]
+
+
+# Frontiers
+
+
+def test_points_and_steps():
+    """Points that are not beaten are joined by steps, never by lines; the others stand apart."""
+    display = ParetoFrontierDisplay.from_frontier(frontier())
+    steps = display.steps_[""]
+    np.testing.assert_array_equal(steps.get_xydata(), [[0.02, 0.7], [0.06, 0.8], [0.2, 0.85]])
+    assert steps.get_drawstyle() == "steps-post"
+    np.testing.assert_array_equal(display.dominated_[""].lines[0].get_xydata(), [[0.12, 0.78]])
+    assert display.dominated_[""].lines[0].get_alpha() < 1
+    np.testing.assert_array_equal(display.base_[""].get_xydata(), [[0.25, 0.86]])
+    assert display.noise_floor_.get_x() + display.noise_floor_.get_width() == 0.015
+
+
+def test_intervals():
+    """Bars are Student's t over the folds in both directions, and stop at a disparity of 0."""
+    display = ParetoFrontierDisplay.from_frontier(frontier(), confidence=0.9)
+    t = student.ppf(0.95, 4)
+    across, up = (np.array(bars.get_segments()) for bars in display.points_[""].lines[2])
+    np.testing.assert_allclose(across[:, 0, 0], [0.0, 0.06 - t * 0.01, 0.2 - t * 0.02])
+    np.testing.assert_allclose(across[:, 1, 0], [0.02 + t * 0.02, 0.06 + t * 0.01, 0.2 + t * 0.02])
+    np.testing.assert_allclose(up[:, 0, 1], np.array([0.7, 0.8, 0.85]) - t * 0.01)
+    assert "90% intervals" in labels_of(display)
+
+
+def test_one_fold_has_no_intervals():
+    """From one fold nothing is known of the error, and nothing is drawn."""
+    display = ParetoFrontierDisplay.from_frontier(frontier(fold_scores=np.zeros((1, 4))))
+    assert not display.points_[""].lines[2]
+    assert not any("intervals" in label for label in labels_of(display))
+
+
+def test_several_methods():
+    """Each method has its name, colour, marker; the plain model is one where it is the same."""
+    both = {"a": frontier(), "b": frontier(score=np.array([0.6, 0.7, 0.68, 0.75]))}
+    display = ParetoFrontierDisplay.from_frontier(
+        both, selected={"a": SimpleNamespace(knob=0.05), "b": 0.2}
+    )
+    assert list(display.base_) == ["a"]
+    assert labels_of(display)[:2] == ["a", "b"]
+    assert "chosen: max difference 0.05" in labels_of(display)
+    one, other = (display.points_[name].lines[0] for name in "ab")
+    assert one.get_color() != other.get_color()
+    assert one.get_marker() != other.get_marker()
+    np.testing.assert_array_equal(display.selected_["b"].get_xydata(), [[0.2, 0.75]])
+    apart = {"a": frontier(), "b": frontier(base_score=0.8)}
+    assert list(ParetoFrontierDisplay.from_frontier(apart).base_) == ["a", "b"]
+
+
+def test_certified_band():
+    """The band lies between what was found and the bound, as accuracy."""
+    curve = CostFrontier(
+        "max_difference",
+        np.array([0.0, 0.1, 1.0]),
+        np.array([0.3, 0.2, 0.2]),
+        lower_bound=np.array([0.28, 0.19, 0.2]),
+    )
+    display = ParetoFrontierDisplay.from_frontier(frontier(), certified=curve)
+    corners = display.bands_[""].get_paths()[0].vertices
+    for corner in ([0.0, 0.7], [0.0, 0.72], [0.1, 0.8], [0.1, 0.81]):
+        assert np.isclose(corners, corner).all(axis=1).any()
+    assert corners[:, 0].max() <= display.ax_.get_xlim()[1] + 1e-12
+    with pytest.raises(ValueError, match="'recall'"):
+        ParetoFrontierDisplay.from_frontier(frontier(score_name="recall"), certified=curve)
+
+
+def test_ratios_turn_round():
+    """Of ratios more is better: steps and noise run the other way."""
+    display = ParetoFrontierDisplay.from_frontier(
+        frontier(criterion=DemographicParity(min_ratio=0.8), noise_floor=0.9)
+    )
+    assert display.steps_[""].get_drawstyle() == "steps-pre"
+    assert display.noise_floor_.get_x() == 0.9
+    assert "smallest ratio of selection rate" in display.ax_.get_xlabel()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"frontier": {}}, "empty dict"),
+        ({"frontier": frontier(), "selected": 0.3}, r"one of \[0.0, 0.05, 0.1, 0.2\], got 0.3"),
+        ({"frontier": frontier(), "confidence": 1.0}, "confidence must be in"),
+        ({"frontier": {"a": frontier(), "b": frontier()}, "selected": 0.05}, "by the name"),
+        ({"frontier": {"a": frontier()}, "selected": {"c": 0.05}}, r"names among \['a'\]"),
+        (
+            {"frontier": {"a": frontier(), "b": frontier(criterion=EqualizedOdds())}},
+            "one criterion",
+        ),
+        ({"frontier": {"a": frontier(), "b": frontier(score_name="f1")}}, "one score_name"),
+    ],
+)
+def test_bad_frontiers(arguments, match):
+    """What cannot be on one pair of axes is an error that says why."""
+    with pytest.raises(ValueError, match=match):
+        ParetoFrontierDisplay.from_frontier(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("criterion", "label"),
+    [
+        (DemographicParity(), "largest gap in selection rate"),
+        (EqualizedOdds(), "largest gap in true or false positive rate"),
+        (EqualizedOdds(min_ratio=0.8), "smallest ratio of true or false positive rate"),
+        (
+            AllOf([DemographicParity(), EqualizedOdds()]),
+            "largest gap in selection, true positive or false positive rate",
+        ),
+    ],
+)
+def test_label_of_a_disparity(criterion, label):
+    """An axis says what is compared, and words in common once."""
+    assert _disparity_label(criterion) == label
+
+
+# Rates
+
+
+def test_rates_and_counts():
+    """The points are the rates, the bars Wilson's limits over the rows that each rate is of."""
+    decided = DecisionTreeClassifier(max_depth=2).fit(X, Y).predict(X)
+    display = GroupRatesDisplay.from_predictions(Y, decided, sensitive_features=GROUPS)
+    expected = group_rates(Y, decided, sensitive_features=GROUPS)
+    z = 1.959963984540054
+    for rate, value in expected.rates.items():
+        drawn = [bar.lines[0].get_xdata()[0] for bar in display.errorbars_[rate]]
+        np.testing.assert_array_equal(drawn, value)
+        # Wilson: the limits solve |p - m| = z sqrt(m (1 - m) / n).
+        for limit in (display.lower[rate], display.upper[rate]):
+            found = np.abs(value - limit)
+            np.testing.assert_allclose(
+                found, z * np.sqrt(limit * (1 - limit) / display.count[rate])
+            )
+        heading = display.headings_[rate].get_text()
+        assert f"{expected.difference[rate]:.3f}" in heading
+    positives = [np.sum((Y == 1) & (g == GROUPS)) for g in (0, 1)]
+    np.testing.assert_array_equal(display.count["true_positive_rate"], positives)
+    ticks = [text.get_text() for text in display.ax_.get_yticklabels()]
+    assert f"0 ({positives[0]:,})" in ticks
+
+
+def test_weighted_rates_have_wider_intervals():
+    """Weights that differ count as fewer rows (Kish)."""
+    decided = DecisionTreeClassifier(max_depth=2).fit(X, Y).predict(X)
+    given = {"sensitive_features": GROUPS, "rates": SELECTION_RATE}
+    ones = GroupRatesDisplay.from_predictions(Y, decided, sample_weight=np.ones(len(Y)), **given)
+    plain = GroupRatesDisplay.from_predictions(Y, decided, **given)
+    np.testing.assert_allclose(ones.lower["selection_rate"], plain.lower["selection_rate"])
+    display = GroupRatesDisplay.from_predictions(Y, decided, sample_weight=WEIGHT, **given)
+    rate = display.rates["selection_rate"]
+    limit = display.upper["selection_rate"]
+    z = 1.959963984540054
+    effective = [WEIGHT[g == GROUPS].sum() ** 2 / (WEIGHT[g == GROUPS] ** 2).sum() for g in (0, 1)]
+    np.testing.assert_allclose(limit - rate, z * np.sqrt(limit * (1 - limit) / effective))
+
+
+def test_expected_rates_of_an_estimator(thresholds):
+    """Of a randomised rule the expected rates are drawn, through a pipeline too."""
+    p = thresholds.decision_probability(WITH_GROUP)
+    wrapped = make_pipeline(FunctionTransformer(), thresholds)
+    for estimator in (thresholds, wrapped):
+        display = GroupRatesDisplay.from_estimator(estimator, WITH_GROUP, Y, rates=SELECTION_RATE)
+        gap = demographic_parity_difference(Y, p, sensitive_features=GROUPS)
+        assert display.rates.difference["selection_rate"] == pytest.approx(gap)
+
+
+def test_text_fits_small_pictures():
+    """However many groups, no two lines of text overlap, and none leaves the picture."""
+    rng = np.random.default_rng(0)
+    groups = np.array([f"group {i}" for i in range(5)])[rng.integers(5, size=400)]
+    y = rng.integers(2, size=400)
+    for size in ((4, 3), (10, 6)):
+        figure, ax = plt.subplots(figsize=size, layout="constrained")
+        display = GroupRatesDisplay.from_predictions(
+            y, rng.integers(2, size=400), sensitive_features=groups, ax=ax
+        )
+        figure.draw_without_rendering()
+        boxes = [text.get_window_extent() for text in ax.get_yticklabels()]
+        boxes = sorted(boxes, key=lambda box: box.y0)
+        assert all(a.y1 <= b.y0 + 1 for a, b in pairwise(boxes))
+        for text in display.headings_.values():
+            assert text.get_window_extent().x1 <= figure.bbox.x1 + 1
+
+
+# ROC curves
+
+
+def test_roc_by_hand():
+    """Two groups of four rows: curves, hulls, operating points and the area within the bound."""
+    # Group a: scores .9 (1), .8 (0), .3 (1), .1 (0): (0, .5), (.5, .5), (.5, 1), (1, 1).
+    # Group b: scores .9 (1), .7 (1), .4 (0), .2 (0): (0, .5), (0, 1), (.5, 1), (1, 1).
+    y = [1, 0, 1, 0, 1, 1, 0, 0]
+    score = [0.9, 0.8, 0.3, 0.1, 0.9, 0.7, 0.4, 0.2]
+    group = ["a"] * 4 + ["b"] * 4
+    display = GroupROCDisplay.from_predictions(
+        y,
+        score,
+        sensitive_features=group,
+        thresholds={"a": [(0.2, 0.5), (0.85, 0.5)], "b": 0.8},
+        constraint=FalsePositiveRateParity(max_difference=0.25),
+    )
+    np.testing.assert_allclose(
+        display.curves["a"], [[0, 0], [0, 0.5], [0.5, 0.5], [0.5, 1], [1, 1]]
+    )
+    # Half of (.5, 1) and half of (0, .5).
+    np.testing.assert_allclose(display.operating["a"], [0.25, 0.75])
+    np.testing.assert_allclose(display.operating["b"], [0.0, 0.5])
+    assert {tuple(corner) for corner in display.hulls["a"]} == {
+        (0, 0), (0, 0.5), (0.5, 1), (1, 1)
+    }  # fmt: skip
+    # b may have a false positive rate of up to .25 + .25, a of up to 0 + .25.
+    assert display.feasible["a"][:, 0].max() == pytest.approx(0.25, abs=1e-6)
+    assert display.feasible["b"][:, 0].max() == pytest.approx(0.5, abs=1e-6)
+    np.testing.assert_allclose(display.operating_["a"].get_xydata(), [[0.25, 0.75]])
+    np.testing.assert_allclose(display.curves_["b"].get_xydata(), display.curves["b"])
+
+
+@pytest.mark.parametrize(
+    "constraint",
+    [
+        EqualizedOdds(max_difference=0.05),
+        EqualizedOdds(min_ratio=0.8),
+        DemographicParity(max_difference=0.05, reference="overall"),
+        DemographicParity(min_ratio=0.9, reference="overall"),
+        ErrorRateParity(max_difference=0.02),
+        AllOf([DemographicParity(max_difference=0.2), EqualizedOdds(max_difference=0.1)]),
+    ],
+    ids=repr,
+)
+def test_area_is_what_keeps_the_constraint(thresholds, constraint):
+    """A group may move anywhere in its area, and nowhere else in its hull, by the metric."""
+    clf = thresholds.at(constraint=constraint)
+    display = GroupROCDisplay.from_estimator(clf)
+    rng = np.random.default_rng(0)
+    mass = clf._mass
+    moments = constraint._moments_of_mass(mass)
+    for g, label in enumerate(display.operating):
+        area = display.feasible[label]
+        corners = display.hulls[label]
+        inside = rng.dirichlet(np.ones(len(area)), 50) @ area
+        anywhere = rng.dirichlet(np.full(len(corners), 0.3), 300) @ corners
+        for points, certain in (
+            (inside, True),
+            (anywhere, False),
+            (display.operating[label][None], True),
+        ):
+            for point in points:
+                rates = np.array(list(display.operating.values()))
+                rates[g] = point
+                found = kept(constraint, moments, rates * mass)
+                if certain:
+                    assert found < 1e-6
+                elif found < -1e-6:
+                    assert in_polygon(area, point)
+                elif found > 1e-6:
+                    assert not in_polygon(area, point, -1e-6)
+
+
+def kept(constraint, moments, sums):
+    """Return by how much the worst bound is exceeded."""
+    return violations(moments, rates_of(moments, sums)).max()
+
+
+def in_polygon(corners, point, slack=1e-6):
+    """Whether a point is in a convex polygon given counter-clockwise."""
+    step = np.roll(corners, -1, axis=0) - corners
+    to_point = point - corners
+    return (step[:, 0] * to_point[:, 1] - step[:, 1] * to_point[:, 0] >= -slack).all()
+
+
+def test_roc_of_other_rows(thresholds):
+    """On given rows the operating points are the expected rates there."""
+    display = GroupROCDisplay.from_estimator(thresholds, WITH_GROUP, Y)
+    p = thresholds.decision_probability(WITH_GROUP)
+    expected = group_rates(Y, p, sensitive_features=GROUPS, rates=TRUE_POSITIVE_RATE)[
+        "true_positive_rate"
+    ]
+    found = [display.operating[label][1] for label in (0, 1)]
+    np.testing.assert_allclose(found, expected)
+
+
+def test_roc_of_a_plain_classifier():
+    """A classifier without a constraint operates at its own cut, and has no area."""
+    learner = LogisticRegression().fit(X, Y)
+    display = GroupROCDisplay.from_estimator(learner, X, Y, sensitive_features=GROUPS)
+    rates = group_rates(Y, learner.predict(X), sensitive_features=GROUPS)
+    np.testing.assert_allclose(
+        [point[1] for point in display.operating.values()], rates["true_positive_rate"]
+    )
+    assert not display.feasible
+
+
+# Scores
+
+
+def test_histograms_and_thresholds(thresholds):
+    """Bars are shares of the group's samples, lines its thresholds, a heading says both."""
+    learner = thresholds.estimator_
+    display = ScoreDistributionDisplay.from_estimator(thresholds, WITH_GROUP, bins=10)
+    score = learner.predict_proba(WITH_GROUP)[:, 1]
+    for g, label in enumerate(thresholds.groups_):
+        inside = g == GROUPS
+        expected = np.histogram(score[inside], np.linspace(0, 1, 11))[0] / inside.sum()
+        np.testing.assert_allclose(display.shares[label], expected)
+        values, _, baseline = display.histograms_[label].get_data()
+        np.testing.assert_allclose(values - baseline, expected)
+        lines = [segment[0][0] for segment in display.thresholds_[label].get_segments()]
+        rule = [t for t, _ in thresholds.thresholds_[label] if np.isfinite(t)]
+        np.testing.assert_allclose(lines, rule)
+        assert f"({inside.sum():,})" in display.headings_[label].get_text()
+    assert display.ax_.get_xlabel() == "predicted probability of 1"
+
+
+def test_scores_that_thresholds_came_from(thresholds):
+    """Without rows the out-of-fold scores are drawn."""
+    display = ScoreDistributionDisplay.from_estimator(thresholds)
+    assert sum(display.count.values()) == len(Y)
+
+
+def test_scores_of_predictions():
+    """Scores without a rule, with one for all, and with weights."""
+    score = np.array([0.0, 1.0, 2.0, 4.0])
+    given = {"sensitive_features": ["a", "a", "b", "b"], "bins": 2}
+    display = ScoreDistributionDisplay.from_predictions(
+        score, thresholds=1.5, sample_weight=[1.0, 1.0, 1.0, 3.0], **given
+    )
+    np.testing.assert_allclose(display.shares["b"], [0.0, 1.0])
+    assert display.headings_["a"].get_text() == "a (2): accepted from 1.5"
+    plain = ScoreDistributionDisplay.from_predictions(score, **given)
+    assert plain.headings_["a"].get_text() == "a (2)"
+    with pytest.raises(ValueError, match="groups"):
+        ScoreDistributionDisplay.from_predictions(score, thresholds={"c": 1.0}, **given)
+
+
+# The contract
+
+
+def made(thresholds):
+    decided = thresholds.predict(WITH_GROUP)
+    return [
+        ParetoFrontierDisplay.from_frontier(frontier()),
+        GroupRatesDisplay.from_predictions(Y, decided, sensitive_features=GROUPS),
+        GroupROCDisplay.from_estimator(thresholds),
+        ScoreDistributionDisplay.from_estimator(thresholds),
+    ]
+
+
+def test_displays_are_drawn_again(thresholds):
+    """Every display keeps axes and figure, and `plot` draws it on other axes."""
+    for display in made(thresholds):
+        assert display.figure_ is display.ax_.figure
+        figure, ax = plt.subplots()
+        assert display.plot(ax) is display
+        assert (display.ax_, display.figure_) == (ax, figure)
+        assert ax.get_xlabel()
+
+
+def test_missing_groups_and_labels():
+    """What a picture lacks is told."""
+    learner = LogisticRegression().fit(X, Y)
+    with pytest.raises(ValueError, match="sensitive_columns="):
+        GroupRatesDisplay.from_estimator(learner, X, Y)
+    with pytest.raises(ValueError, match="both or not at all"):
+        GroupROCDisplay.from_estimator(learner, X, sensitive_features=GROUPS)
+    with pytest.raises(ValueError, match="X must be given for LogisticRegression"):
+        ScoreDistributionDisplay.from_estimator(learner)
+
+
+def test_matplotlib_is_not_imported():
+    """The package works without matplotlib, and imports it for pictures alone."""
+    code = "import sys, fairlearnkit.display; assert 'matplotlib' not in sys.modules"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
