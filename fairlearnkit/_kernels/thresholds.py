@@ -219,6 +219,8 @@ def _hull(false: Float, true: Float) -> Int:
     mass += positives
     # A weight far below the sum before it leaves no trace in the sum: no step, no vertex.
     moved = np.flatnonzero(mass > 0)
+    if not len(moved):  # a group whose rows cost nothing
+        return np.array([0, len(true) - 1])
     if len(moved) < len(mass):
         positives, mass = positives[moved], mass[moved]
     share = np.divide(positives, mass, out=positives)

@@ -7,6 +7,7 @@ import pytest
 from helpers import (
     COSTS,
     CRITERIA,
+    WEIGHTS,
     Instance,
     compared,
     counted,
@@ -173,8 +174,11 @@ def unweighted_rates(instance, *, hull_only=False):
     return operating_points(*rows, hull_only=hull_only, weight_rates=False)
 
 
-@given(instance=instances(), criterion=criteria())
-@reproducible(max_examples=200)
+some_cost_nothing = instances(weights=[0.0, *WEIGHTS]).filter(lambda one: one.weight.any())
+
+
+@given(instance=instances() | some_cost_nothing, criterion=criteria())
+@reproducible(max_examples=300)
 def test_optimum_with_weights_in_the_cost_only(instance, criterion):
     """With unweighted rates, pricing all thresholds finds the optimum from the hulls' vertices."""
     ones = np.ones(len(instance.y))
