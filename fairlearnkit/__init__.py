@@ -14,6 +14,7 @@ from fairlearnkit.constraints import (
     Rate,
     TrueNegativeRateParity,
 )
+from fairlearnkit.inprocessing import ConstrainedLogisticRegression
 from fairlearnkit.postprocessing import GroupThresholdClassifier
 from fairlearnkit.reductions import ReductionClassifier
 
@@ -21,6 +22,7 @@ __version__ = "0.1.0.dev0"
 
 __all__ = [
     "AllOf",
+    "ConstrainedLogisticRegression",
     "CostFrontier",
     "DemographicParity",
     "EqualOpportunity",

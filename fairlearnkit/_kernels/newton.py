@@ -106,8 +106,8 @@ class LogisticProblem(NamedTuple):
         n_features = self.X.shape[1]
         hessian = np.zeros((self.n_coef, self.n_coef))
         block = hessian[:n_features, :n_features]
-        if sparse.issparse(self.X):
-            block += (self.X.T @ sparse.diags_array(curvature) @ self.X).toarray()
+        if not isinstance(self.X, np.ndarray):
+            block += (self.X.T @ self.X.multiply(curvature[:, None])).toarray()
         else:
             root = np.sqrt(curvature)
             for first in range(0, len(root), _CHUNK):
@@ -256,8 +256,8 @@ def surrogate_rows(
     shape = (n_cells, len(unit))
     place = (2 * unit + label, np.arange(len(unit)))
     in_cell = sparse.csr_array((weight, place), shape=shape)
-    sums = in_cell @ X
-    sums = sums.toarray() if sparse.issparse(sums) else sums
+    sums: Any = in_cell @ X
+    sums = sums if isinstance(sums, np.ndarray) else sums.toarray()
     if fit_intercept:
         sums = np.column_stack([sums, moments.mass.ravel()])
     of_unit = sums.reshape(-1, 2, sums.shape[1])[moments.unit]
@@ -313,7 +313,9 @@ def solve_logistic(
     """
     theta, score = start, problem.scores(start)
     loss, price_scale = problem.loss(theta, score), 0.0
-    for n_iter in range(1, max_iter + 1):
+    n_iter = 0
+    while n_iter < max_iter:
+        n_iter += 1
         probability = expit(score)
         gradient = problem.gradient(theta, probability)
         root = _root(problem.hessian(probability))

@@ -250,3 +250,29 @@ class Progress(NamedTuple):
             lower_bound=lower_bound,
             gap=max(mixture.cost - lower_bound, 0.0),
         )
+
+
+def settle(pool: Pool, moments: Moments, tol: float) -> Progress:
+    """Return the cheapest mixture, with a bound that holds against all that the pool knows.
+
+    Parameters
+    ----------
+    pool : Pool
+        Grows by thresholds of its scorers, as in `cheapest_mixture`.
+    moments : Moments
+        Rates and bounds.
+    tol : float
+        Accuracy in mean cost.
+
+    Returns
+    -------
+    Progress
+        Its lower bound counts every hypothesis and every threshold of the pool's scorers.
+    """
+    mixture = cheapest_mixture(pool, moments, tol)
+    price = mixture.rate_price
+    least = pool.decisions().priced(moments, price).min()
+    for columns in pool.columns:
+        least = min(least, columns.counted.priced(moments, price).min())
+    prices = Prices(mixture.upper_price, mixture.lower_price)
+    return Progress.of(mixture, np.array([least - worth(moments, prices, moments.bound)]))
