@@ -218,11 +218,15 @@ def _is_solved(programme: Any) -> bool:
         msg = f"The conic programme was not solved (Clarabel: {status})."
         raise SolverError(msg)
     if status == cp.OPTIMAL_INACCURATE:
-        residual = max((np.max(c.violation()) for c in programme.constraints), default=0.0)
-        warnings.warn(
-            "The conic solver stopped short of its accuracy: constraints are met to "
-            f"{residual:.2g}. Scale the features, or use more regularisation.",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
+        _warn_inaccurate(programme)
     return True
+
+
+def _warn_inaccurate(programme: Any) -> None:
+    residual = max((float(np.max(c.violation())) for c in programme.constraints), default=0.0)
+    warnings.warn(
+        f"The conic solver stopped short of its accuracy: constraints are met to {residual:.2g}. "
+        "Scale the features, or use more regularisation.",
+        ConvergenceWarning,
+        stacklevel=3,
+    )

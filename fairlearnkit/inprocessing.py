@@ -243,6 +243,7 @@ class ConstrainedLogisticRegression(MixtureClassifier):
     }
 
     _mixing_setting = 'finish="mixture"'
+    _plain: Hypothesis
 
     def __init__(
         self,
@@ -322,7 +323,6 @@ class ConstrainedLogisticRegression(MixtureClassifier):
             raise ValueError(msg)
         self._start_pool(data.take(data.rows_with_weight()))
         self._warn_degenerate(self._cell_count)
-        self._own_decisions: Hypothesis | None = None
         self._known_paths: set[bytes] = set()
         self._effort = {"n_iter": 0}
 
@@ -386,7 +386,11 @@ class ConstrainedLogisticRegression(MixtureClassifier):
     def _learner_view(self, X: Any) -> Any:
         """Return what the model sees of X, as numbers."""
         return check_array(
-            super()._learner_view(X), accept_sparse="csr", dtype=np.float64, estimator=self
+            super()._learner_view(X),
+            accept_sparse="csr",
+            dtype=np.float64,
+            estimator=self,
+            input_name="X",
         )
 
     def _plain_setting(self) -> str | None:
@@ -516,12 +520,13 @@ class ConstrainedLogisticRegression(MixtureClassifier):
         if training.sample_weight is not None:
             price = price * training.sample_weight
         largest_gap = 0.0
-        for solution in self._path(moments):
+        for place, solution in enumerate(self._path(moments)):
             largest_gap = max(largest_gap, solution.loss - solution.lower_bound)
             model = self._as_model(solution.theta)
             score = self._score(model)
             own = self._decided(model, score)
-            self._own_decisions = self._own_decisions or own
+            if place == 0:
+                self._plain = own
             columns = threshold_columns(model, score, score, price, self._decisions)
             self._pool.n_fits += 1
             self._pool.add([own])
@@ -564,10 +569,9 @@ class ConstrainedLogisticRegression(MixtureClassifier):
         """Store the finished rule; return the largest duality gap of the models made for it."""
         duality_gap = self._extend_pool(moments)
         progress = settle(self._pool, moments, self.tol)
-        own = self._own_decisions
         rate_price = progress.rate_price
-        if own is not None and _keeps(moments, own):
-            mixed, weights, rate_price = [own], np.ones(1), np.zeros_like(rate_price)
+        if _keeps(moments, self._plain):
+            mixed, weights, rate_price = [self._plain], np.ones(1), np.zeros_like(rate_price)
         elif self.finish == "single":
             mixed, weights = [self._best_single(moments)], np.ones(1)
         else:
@@ -586,8 +590,7 @@ class ConstrainedLogisticRegression(MixtureClassifier):
                 models[id(model)] = model
                 total[id(model)] = total.get(id(model), 0.0) + float(weight)
         if not models:
-            assert self._own_decisions is not None  # the path starts with the plain model
-            return self._own_decisions.model[0]
+            return self._plain.model[0]
         return models[max(total, key=lambda key: total[key])]
 
     def _store_scorer(self, model: LogisticRegression) -> None:

@@ -46,6 +46,9 @@ _ROUNDING = 1e-12
 # Without a penalty, scores that still move by this much when the loss no longer does are on their
 # way to infinity: Newton's steps shrink quadratically where there is a minimum.
 _STILL_MOVING = 0.1
+# Steps towards a lower bound, and curvature below which it is hopeless.
+_BOUND_STEPS = 20
+_FLAT = 1e-12
 
 
 class LogisticProblem(NamedTuple):
@@ -478,25 +481,30 @@ def dual_bound(problem: LogisticProblem, rows: Rows, theta: Float, row_price: Fl
 
         sum_i w_i * entropy(p_i) + q @ offset - |g|^2 / (2 * alpha) - worth of the bounds at q
 
-    is a lower bound once g is zero where there is no penalty. A few Newton steps on the
-    coefficients without penalty see to that.
+    is a lower bound once g is zero where there is no penalty. Newton steps on the coefficients
+    without penalty see to that; where they do not, there is no bound (minus infinity).
     """
     n_free = problem.n_coef if problem.alpha == 0 else int(problem.fit_intercept)
     free = slice(problem.n_coef - n_free, None)
-    for _ in range(10):
+    for _ in range(_BOUND_STEPS):
         probability = expit(problem.scores(theta))
         residual = problem.transposed(problem.weight * (probability - problem.y))
         residual += rows.matrix.T @ row_price
         if np.abs(residual[free]).max(initial=0.0) <= 1e-15:
             break
+        curvature = float(problem.weight @ (probability * (1 - probability)))
+        if curvature < _FLAT:
+            return -np.inf
         theta = theta.copy()
         if problem.alpha > 0:
-            curvature = problem.weight @ (probability * (1 - probability))
-            theta[-1] -= residual[-1] / curvature
+            # A shift of 5 takes any probability far, and does not overshoot as Newton may.
+            theta[-1] -= np.clip(residual[-1] / curvature, -5.0, 5.0)
         else:
             root = _root(problem.hessian(probability))
             inner = solve_triangular(root, residual, lower=True)
             theta -= solve_triangular(root, inner, lower=True, trans="T")
+    if np.abs(residual[free]).max(initial=0.0) > _ROUNDING:
+        return -np.inf
     penalised = residual[: problem.n_coef - n_free]
     missing = float(penalised @ penalised) / (2 * problem.alpha) if problem.alpha > 0 else 0.0
     entropy = float(problem.weight @ (entr(probability) + entr(1 - probability)))
