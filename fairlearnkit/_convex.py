@@ -27,6 +27,9 @@ from fairlearnkit.exceptions import InfeasibleConstraintError, SolverError
 Float = NDArray[np.float64]
 ExtraConstraints = Callable[[Any, Any], Any]
 
+# Residual and duality gap at which an answer is good, though the solver would have liked to go on.
+_ACCURACY = 1e-6
+
 
 class LogisticProgramme:
     """Constrained logistic regression as a conic programme, solved at any bounds.
@@ -104,6 +107,10 @@ class LogisticProgramme:
             self._bound.value = rows.bound
         if not _is_solved(self._programme):
             raise InfeasibleConstraintError(self._why_infeasible())
+        programme = self._programme
+        is_inaccurate = programme.status == cp.OPTIMAL_INACCURATE
+        residual = max((float(np.max(c.violation())) for c in programme.constraints), default=0.0)
+        n_iter = int(programme.solver_stats.num_iters or 1)
         theta = np.array(self._coef.value, dtype=np.float64)
         if problem.fit_intercept:
             theta = np.append(theta, float(self._intercept.value))
@@ -115,7 +122,14 @@ class LogisticProgramme:
         else:
             free = rows if self._bounds else rows._replace(bound=np.full(len(rows.bound), np.inf))
             lower_bound = dual_bound(problem, free, theta, row_price)
-        n_iter = int(self._programme.solver_stats.num_iters or 1)
+        if is_inaccurate and max(residual, loss - lower_bound) > _ACCURACY:
+            warnings.warn(
+                "The conic solver stopped short of its accuracy: constraints are met to "
+                f"{residual:.2g}, and the loss may be {loss - lower_bound:.2g} from its minimum. "
+                "Scale the features, or use more regularisation.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
         return LogisticSolution(theta, loss, min(lower_bound, loss), row_price, n_iter)
 
     def _row_price(self, rows: Rows) -> Float:
@@ -205,7 +219,7 @@ def _is_solved(programme: Any) -> bool:
     """Solve a programme; False where it has no solution."""
     try:
         with warnings.catch_warnings():
-            # An inaccurate solution is reported below, with its residual.
+            # What an inaccurate solution is worth is measured afterwards.
             warnings.simplefilter("ignore", UserWarning)
             programme.solve(solver=cp.CLARABEL)
     except cp.error.SolverError as error:
@@ -217,16 +231,4 @@ def _is_solved(programme: Any) -> bool:
     if status not in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE):
         msg = f"The conic programme was not solved (Clarabel: {status})."
         raise SolverError(msg)
-    if status == cp.OPTIMAL_INACCURATE:
-        _warn_inaccurate(programme)
     return True
-
-
-def _warn_inaccurate(programme: Any) -> None:
-    residual = max((float(np.max(c.violation())) for c in programme.constraints), default=0.0)
-    warnings.warn(
-        f"The conic solver stopped short of its accuracy: constraints are met to {residual:.2g}. "
-        "Scale the features, or use more regularisation.",
-        ConvergenceWarning,
-        stacklevel=3,
-    )

@@ -6,13 +6,11 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from fairlearnkit import DemographicParity, EqualizedOdds, EqualOpportunity, ErrorRateParity
+from fairlearnkit import _convex as convex
 from fairlearnkit._convex import LogisticProgramme
 from fairlearnkit._kernels.newton import prior, solve_logistic
 from fairlearnkit.exceptions import InfeasibleConstraintError, SolverError
 from tests.kernels.test_newton import random_problem, rows_of
-
-# Clarabel may stop a little short of its own accuracy, and says so: what matters is the answer.
-almost = pytest.mark.filterwarnings("ignore:The conic solver stopped short")
 
 CASES = [
     DemographicParity(max_difference=0.1),
@@ -25,7 +23,6 @@ CASES = [
 ]
 
 
-@almost
 @pytest.mark.parametrize("criterion", CASES, ids=repr)
 @pytest.mark.parametrize("intercept", [True, False])
 def test_agrees_with_newton(criterion, intercept):
@@ -74,7 +71,6 @@ def test_extra_constraints_hold_and_the_gap_is_closed():
     assert n_tried > 20
 
 
-@almost
 def test_extra_constraints_that_do_not_bind_change_nothing():
     """A budget that is never spent leaves the answer as it is."""
     problem, group = random_problem(3)
@@ -116,7 +112,6 @@ def test_what_is_no_constraint(build, message):
         LogisticProgramme(problem, rows, build)
 
 
-@almost
 def test_separable_without_penalty():
     """A loss without a minimum is an error here too."""
     problem, group = random_problem(6, alpha=0.0)
@@ -145,7 +140,11 @@ def test_an_inaccurate_answer_warns_with_its_residual(monkeypatch):
     rows = rows_of(problem, group, DemographicParity(max_difference=0.1))
     programme = LogisticProgramme(problem, rows)
     monkeypatch.setattr(cp.Problem, "status", cp.OPTIMAL_INACCURATE)
-    with pytest.warns(ConvergenceWarning, match=r"constraints are met to \d"):
+    # What the solver thinks does not matter where residual and gap are small.
+    expected = programme.solve(rows)
+    assert expected.loss - expected.lower_bound < 1e-6
+    monkeypatch.setattr(convex, "_ACCURACY", 0.0)
+    with pytest.warns(ConvergenceWarning, match=r"constraints are met to \d.* loss may be \d"):
         programme.solve(rows)
 
 

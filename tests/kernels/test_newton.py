@@ -41,7 +41,9 @@ def rows_of(problem, group, criterion, weight=None):
 
 def solve(problem, rows, **kwargs):
     """Return the solution from a cold start."""
-    return solve_logistic(problem, rows, prior(problem), **{"tol": 1e-10, "max_iter": 100} | kwargs)
+    return solve_logistic(
+        problem, rows, prior(problem), **{"tol": 1e-10, "max_iter": 100} | kwargs
+    )
 
 
 CASES = [
@@ -111,7 +113,9 @@ def test_by_hand():
 def test_optimality_conditions(criterion, intercept):
     """Stationary with prices that have the right signs, only on bounds that bind; no gap."""
     for seed in range(8):
-        problem, group = random_problem(seed, intercept=intercept, alpha=[0.0, 1e-3, 0.1][seed % 3])
+        problem, group = random_problem(
+            seed, intercept=intercept, alpha=[0.0, 1e-3, 0.1][seed % 3]
+        )
         rows = rows_of(problem, group, criterion)
         found = solve(problem, rows)
         values, price = rows.values(found.theta), found.row_price
