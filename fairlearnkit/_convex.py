@@ -115,8 +115,9 @@ class LogisticProgramme:
         if problem.fit_intercept:
             theta = np.append(theta, float(self._intercept.value))
         loss = problem.loss(theta, problem.scores(theta))
-        check_minimum(problem, loss)
         row_price = self._row_price(rows)
+        if not self._extra:
+            check_minimum(problem, loss, row_price)
         if self._extra:
             lower_bound = loss - self._tangent_gap(theta)
         else:

@@ -160,3 +160,12 @@ def test_a_solver_that_breaks_is_an_error(monkeypatch):
     monkeypatch.setattr(cp.Problem, "solve", broken)
     with pytest.raises(SolverError, match="out of luck"):
         programme.solve(rows)
+
+
+def test_a_budget_keeps_separable_classes_finite():
+    """Without penalty an extra constraint may give the loss its minimum: no error then."""
+    problem, group = random_problem(6, alpha=0.0)
+    problem = problem._replace(y=(problem.X[:, 0] > 0).astype(float))
+    rows = rows_of(problem, group, DemographicParity(max_difference=1.0))
+    found = LogisticProgramme(problem, None, lambda coef, _: [cp.norm(coef) <= 3]).solve(rows)
+    assert np.linalg.norm(found.theta[:-1]) == pytest.approx(3, abs=1e-5)

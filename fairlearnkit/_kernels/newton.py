@@ -46,6 +46,8 @@ _ROUNDING = 1e-12
 # Without a penalty, scores that still move by this much when the loss no longer does are on their
 # way to infinity: Newton's steps shrink quadratically where there is a minimum.
 _STILL_MOVING = 0.1
+# Prices at or below this are a solver's rounding.
+_NO_PRICE = 1e-7
 # Steps towards a lower bound, and curvature below which it is hopeless.
 _BOUND_STEPS = 20
 _FLAT = 1e-12
@@ -355,7 +357,7 @@ def solve_logistic(
     else:
         row_price = _row_price(cuts, price, len(values))
         lower_bound = dual_bound(problem, rows, theta, row_price)
-    check_minimum(problem, loss)
+    check_minimum(problem, loss, row_price)
     return LogisticSolution(theta, loss, lower_bound, row_price, n_iter)
 
 
@@ -366,12 +368,14 @@ NO_MINIMUM = (
 )
 
 
-def check_minimum(problem: LogisticProblem, loss: float) -> None:
+def check_minimum(problem: LogisticProblem, loss: float, row_price: Float) -> None:
     """Raise a ValueError where a loss without penalty shows that the classes are separable.
 
     A row on the wrong side costs log 2 or more: below the least weight times that, no row is.
+    Where bounds bind, they may be what keeps the coefficients finite.
     """
-    if problem.alpha == 0 and loss < np.log(2) * problem.weight.min():
+    is_bound = np.abs(row_price).max(initial=0.0) > _NO_PRICE
+    if problem.alpha == 0 and not is_bound and loss < np.log(2) * problem.weight.min():
         raise ValueError(NO_MINIMUM)
 
 

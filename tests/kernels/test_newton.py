@@ -134,7 +134,7 @@ def test_optimality_conditions(criterion, intercept):
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(CASES), st.floats(0, 3))
-@reproducible(max_examples=60)
+@reproducible(max_examples=40)
 def test_bound_holds_at_any_prices_and_coefficients(seed, criterion, spread):
     """The lower bound is below the optimum wherever it is computed from."""
     problem, group = random_problem(seed, n_samples=60, n_features=3)
