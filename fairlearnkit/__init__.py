@@ -15,6 +15,7 @@ from fairlearnkit.constraints import (
     TrueNegativeRateParity,
 )
 from fairlearnkit.frontier import ParetoFrontier, compare_frontiers, fairness_frontier
+from fairlearnkit.inprocessing import ConstrainedLogisticRegression
 from fairlearnkit.postprocessing import GroupThresholdClassifier
 from fairlearnkit.reductions import ReductionClassifier
 
@@ -22,6 +23,7 @@ __version__ = "0.1.0.dev0"
 
 __all__ = [
     "AllOf",
+    "ConstrainedLogisticRegression",
     "CostFrontier",
     "DemographicParity",
     "EqualOpportunity",

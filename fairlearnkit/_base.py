@@ -216,8 +216,8 @@ class CostFrontier:
         )
 
 
-class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
-    """Base of the meta-estimators: a classifier under a group criterion."""
+class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
+    """Base of all estimators: a classifier under a group criterion."""
 
     _frontier: CostFrontier | None
     _mass: Float
@@ -230,17 +230,14 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
     )
 
     _parameter_constraints: dict = {
-        "estimator": [HasMethods(["fit"])],
         "constraint": [Criterion],
         "sensitive_columns": [None, str, Integral, list, tuple, np.ndarray, callable],
         "control_columns": [None, str, Integral, list, tuple, np.ndarray, callable],
         "drop_sensitive": ["boolean"],
         "missing": [StrOptions({"error", "group"})],
         "weight_rates": ["boolean"],
-        "randomized": ["boolean"],
         "costs": [None, dict],
         "random_state": ["random_state"],
-        "n_jobs": [None, Integral],
         "verbose": ["verbose"],
     }
 
@@ -583,11 +580,7 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
             )
             raise ValueError(msg)
         constraint._check(needs_bound=True)
-        other = type(self).__new__(type(self))
-        other.__dict__.update(self.__dict__)
-        if not self._is_prefit():
-            other.estimator = clone(self.estimator)
-            other._fitted_params = self._fitted_params | {"estimator": other.estimator}
+        other = self._twin()
         other.constraint = constraint
         if "constraint" in given:
             other._warn_degenerate(other._cell_count)
@@ -630,8 +623,8 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
         raise NotImplementedError
 
     def _compute_frontier(self) -> CostFrontier:
-        if not self.randomized:
-            msg = "frontier_ is not available with randomized=False: its curve is not convex."
+        if (setting := self._plain_setting()) is not None:
+            msg = f"frontier_ is not available with {setting}: its curve is not convex."
             raise AttributeError(msg)
         moments = self._moments()
         is_single = len(list(self.constraint.parities())) == 1
@@ -700,19 +693,55 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
         state = super().__getstate__().items()
         return {name: value for name, value in state if name not in self._unpickled}
 
-    def _is_prefit(self) -> bool:
-        return False
+    def _twin(self) -> Self:
+        """Return another estimator of the same fit, for `at` to turn."""
+        other = type(self).__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
+
+    def _plain_setting(self) -> str | None:
+        """Return the parameter by which rules do not randomise; None where they do."""
+        raise NotImplementedError
 
     def _turn(self) -> None:
         """Solve at the present constraint and store what follows from it."""
         raise NotImplementedError
 
     def __sklearn_tags__(self) -> Any:
-        """Return scikit-learn's tags: binary, and whatever the wrapped estimator takes."""
+        """Return scikit-learn's tags: two classes only."""
         tags = super().__sklearn_tags__()
-        learner = get_tags(self.estimator)
         tags.classifier_tags.multi_class = False
         tags.target_tags.required = True
+        return tags
+
+
+class GroupConstrainedMetaClassifier(MetaEstimatorMixin, GroupConstrainedClassifier):
+    """Base of the meta-estimators: any classifier under a group criterion."""
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods(["fit"])],
+        **GroupConstrainedClassifier._parameter_constraints,
+        "randomized": ["boolean"],
+        "n_jobs": [None, Integral],
+    }
+
+    def _is_prefit(self) -> bool:
+        return False
+
+    def _twin(self) -> Self:
+        other = super()._twin()
+        if not self._is_prefit():
+            other.estimator = clone(self.estimator)
+            other._fitted_params = self._fitted_params | {"estimator": other.estimator}
+        return other
+
+    def _plain_setting(self) -> str | None:
+        return None if self.randomized else "randomized=False"
+
+    def __sklearn_tags__(self) -> Any:
+        """Return scikit-learn's tags: two classes, and whatever the wrapped estimator takes."""
+        tags = super().__sklearn_tags__()
+        learner = get_tags(self.estimator)
         for name in ("sparse", "allow_nan", "categorical", "string"):
             setattr(tags.input_tags, name, getattr(learner.input_tags, name))
         return tags

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fairlearnkit import _validation as checks
 from fairlearnkit._base import (
-    GroupConstrainedClassifier,
+    GroupConstrainedMetaClassifier,
     StrOptions,
     TrainingData,
     fit_learner,
@@ -121,7 +121,7 @@ class _Training(NamedTuple):
     sample_weight: Float | None
 
 
-class GroupThresholdClassifier(GroupConstrainedClassifier):
+class GroupThresholdClassifier(GroupConstrainedMetaClassifier):
     """Thresholds by group: the cheapest that meet a fairness constraint.
 
     Wraps any classifier with scores and gives each group a threshold rule of its own, so that
@@ -276,7 +276,7 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
     """
 
     _parameter_constraints: dict = {
-        **GroupConstrainedClassifier._parameter_constraints,
+        **GroupConstrainedMetaClassifier._parameter_constraints,
         "cv": ["cv_object", StrOptions({"prefit"})],
         "response_method": [StrOptions({"auto", "predict_proba", "decision_function"})],
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from numbers import Integral, Real
 from time import perf_counter
 from typing import Any, NamedTuple, Self
@@ -12,16 +12,12 @@ import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
 from fairlearnkit import _validation as checks
 from fairlearnkit._base import (
-    CostFrontier,
-    Curve,
-    GroupConstrainedClassifier,
+    GroupConstrainedMetaClassifier,
     Interval,
     StrOptions,
     TrainingData,
@@ -33,25 +29,18 @@ from fairlearnkit._base import (
 from fairlearnkit._kernels.exponentiated_gradient import exponentiated_gradient
 from fairlearnkit._kernels.hypotheses import (
     Answer,
-    Decisions,
-    Hypothesis,
-    sums_by_threshold,
     threshold_columns,
 )
-from fairlearnkit._kernels.linear_program import convex_curve
 from fairlearnkit._kernels.master import generate_columns
 from fairlearnkit._kernels.moments import (
     Moments,
-    cell_mass,
-    cell_sums,
     group_rates,
     objective,
     violations,
 )
-from fairlearnkit._kernels.pool import Pool, Progress, cheapest_mixture, lower_bounds
-from fairlearnkit._kernels.rate_program import FEASIBILITY
+from fairlearnkit._kernels.pool import Progress, cheapest_mixture, lower_bounds
+from fairlearnkit._mixture import MixtureClassifier
 from fairlearnkit.constraints import Criterion
-from fairlearnkit.exceptions import InfeasibleConstraintError
 
 __all__ = ["ReductionClassifier"]
 
@@ -77,7 +66,7 @@ class _Problem(NamedTuple):
     price: Float
 
 
-class ReductionClassifier(GroupConstrainedClassifier):
+class ReductionClassifier(GroupConstrainedMetaClassifier, MixtureClassifier):
     """Fair training of any classifier: a mixture of models fitted on re-weighted data.
 
     Wraps any classifier whose `fit` takes `sample_weight` and minimises mean cost subject to a
@@ -252,7 +241,7 @@ class ReductionClassifier(GroupConstrainedClassifier):
     """
 
     _parameter_constraints: dict = {
-        **GroupConstrainedClassifier._parameter_constraints,
+        **GroupConstrainedMetaClassifier._parameter_constraints,
         "max_fits": [Interval(Integral, 1, None, closed="left")],
         "solver": [StrOptions({"column_generation", "exponentiated_gradient"})],
         "tol": [Interval(Real, 0, None, closed="neither")],
@@ -263,10 +252,9 @@ class ReductionClassifier(GroupConstrainedClassifier):
         "lp_step": ["boolean"],
     }
 
-    _training: TrainingData | None = None
-    _frontier_of: tuple[int, int]
+    _mixing_setting = "randomized=True"
     _unpickled = ("_training", "_folds")
-    _read_by_at = GroupConstrainedClassifier._read_by_at | {
+    _read_by_at = GroupConstrainedMetaClassifier._read_by_at | {
         "solver",
         "max_fits",
         "tol",
@@ -370,104 +358,17 @@ class ReductionClassifier(GroupConstrainedClassifier):
 
         rows = data.rows_that_count(self.weight_rates)
         self._folds = self._check_folds(data, rows)
-        self._training = training = data.take(rows)
-        positive, unit, weight = training.positive, training.unit, training.sample_weight
-        self._cost_mass = cell_mass(positive, unit, weight, self._n_units)
-        rate_weight = weight if self.weight_rates else None
-        self._mass = cell_mass(positive, unit, rate_weight, self._n_units)
-        self._cell_count = cell_mass(positive, unit, None, self._n_units).astype(np.intp)
+        self._start_pool(data.take(rows))
         self._warn_degenerate(self._cell_count)
-        self._pool = Pool()
-        self._pool.add(
-            [
-                Hypothesis(float(self._mean_cost(0 * self._cost_mass)), 0 * self._mass, False),
-                Hypothesis(float(self._mean_cost(self._cost_mass)), self._mass, True),
-            ]
-        )
 
         self._turn()
         return self
-
-    def decision_probability(self, X: Any) -> Float:
-        """Return the probability of each decision.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
-            Rows to decide on.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, 2)
-            Probability of deciding for each of `classes_`; rows sum to 1. This is not P(y | x).
-        """
-        X = self._check_predict(X)
-        return self._both_classes(self._accept_probability(self._learner_view(X)))
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        """Return a decision for each row, the same one whatever rows come along.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
-            Rows to decide on.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Labels.
-        """
-        X = self._check_predict(X)
-        probability = self._accept_probability(self._learner_view(X))
-        return self._labels_of(self._is_accepted(X, probability))
-
-    def score(self, X: Any, y: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
-        """Return the accuracy of `predict`.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
-            Rows to decide on.
-        y : array-like of shape (n_samples,)
-            True labels.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows.
-
-        Returns
-        -------
-        float
-            Share of correct decisions, in [0, 1].
-        """
-        return float(super().score(X, y, sample_weight))
 
     @property
     def n_fits_(self) -> int:
         """Number of fits so far, by this estimator and all that `at` made from it."""
         check_is_fitted(self)
         return self._pool.n_fits
-
-    @property
-    def realized_disparity_(self) -> float | Float:
-        """Disparity of the hashed decisions on the training rows.
-
-        Computed when asked from the training rows, which are not kept in pickles.
-        """
-        check_is_fitted(self)
-        X, learner_X, _, positive, unit, weight = self._training_rows("realized_disparity_")
-        accepted = self._is_accepted(X, self._accept_probability(learner_X)).astype(float)
-        rate_weight = weight if self.weight_rates else None
-        return self._disparity(cell_sums(accepted, positive, unit, rate_weight, self._n_units))
-
-    def _accept_probability(self, learner_X: Any) -> Float:
-        probability = np.zeros(checks.n_rows(learner_X))
-        positive = self.classes_[self._positive_class]
-        for model, weight in zip(self.estimators_, self.weights_, strict=True):
-            if isinstance(model, bool):
-                probability += weight * model
-            else:
-                probability += weight * (np.asarray(model.predict(learner_X)) == positive)
-        # Weights sum to one up to rounding.
-        return np.where(probability > 1 - FEASIBILITY, 1.0, probability)
 
     def _check_folds(self, data: TrainingData, rows: Int | slice) -> list[tuple[Int, Int]]:
         """Return the folds in places among the rows that count; none where none are needed."""
@@ -485,30 +386,6 @@ class ReductionClassifier(GroupConstrainedClassifier):
             )
             raise ValueError(msg)
         return folds
-
-    def _mean_cost(self, cost_sums: Float) -> Any:
-        """Return the mean cost of cell sums in the weights of the cost."""
-        constant, slope = objective(self._cost_mass, *self._costs)
-        return constant + (cost_sums @ slope).sum(axis=-1)
-
-    def _hypothesis(self, accepts: Float, model: Any) -> Hypothesis:
-        """Return what decisions on the training rows cost and accept."""
-        training = self._training_rows("Another fit")
-        positive, unit, weight = training.positive, training.unit, training.sample_weight
-        sums = cost_sums = cell_sums(accepts, positive, unit, weight, self._n_units)
-        if weight is not None and not self.weight_rates:
-            sums = cell_sums(accepts, positive, unit, None, self._n_units)
-        return Hypothesis(float(self._mean_cost(cost_sums)), sums, model)
-
-    def _decisions(self, score: Float, threshold: Float) -> Decisions:
-        """Return what each of several thresholds costs and accepts on the training rows."""
-        training = self._training_rows("Another fit")
-        positive, unit, weight = training.positive, training.unit, training.sample_weight
-        cells = (score, threshold, positive, unit)
-        sums = cost_sums = sums_by_threshold(*cells, weight, self._n_units)
-        if weight is not None and not self.weight_rates:
-            sums = sums_by_threshold(*cells, None, self._n_units)
-        return Decisions(self._mean_cost(cost_sums), sums)
 
     def _problem(self, moments: Moments, rate_price: Float) -> _Problem | None:
         """Return the classification problem at these prices; None where it has one label only.
@@ -626,20 +503,15 @@ class ReductionClassifier(GroupConstrainedClassifier):
                 stacklevel=3,
             )
         self.n_new_fits_ = pool.n_fits - fits_before
-        self.lower_bound_ = progress.lower_bound
         if self.randomized:
-            used = np.flatnonzero(progress.weight)
-            mixed, self.weights_ = [pool.hypotheses[i] for i in used], progress.weight[used]
+            mixed, weights = self._members(progress)
         else:
-            mixed, self.weights_ = [self._best_single(moments)], np.ones(1)
-        self.estimators_ = [self._model_of(hypothesis) for hypothesis in mixed]
-        self.cost_ = float(self.weights_ @ [h.cost for h in mixed])
+            mixed, weights = [self._best_single(moments)], np.ones(1)
+        self._store_rule(moments, mixed, weights, progress.rate_price, progress.lower_bound)
         self.single_price_ = self.cost_ - progress.cost
-        # What a mixture may exceed the bounds by is in its own gap, not in its cost.
-        beyond = progress.gap if self.randomized else 0.0
-        self.gap_ = max(self.cost_ - self.lower_bound_, beyond, 0.0)
-        self.disparity_ = self._disparity(np.tensordot(self.weights_, [h.sums for h in mixed], 1))
-        self.multipliers_ = self._by_group(moments, progress.rate_price)
+        if self.randomized:
+            # What a mixture may exceed the bounds by is in its own gap, not in its cost.
+            self.gap_ = max(self.gap_, progress.gap)
 
     def _settled(self, moments: Moments) -> Progress:
         """Return where the pool alone stands; raise where it does not settle the cost to `tol`."""
@@ -669,92 +541,6 @@ class ReductionClassifier(GroupConstrainedClassifier):
             f"violation {violations(moments, rates).max(initial=-np.inf):+.1e}  "
             f"gap {progress.gap:.1e}  {seconds:.1f} s"
         )
-
-    def _model_of(self, hypothesis: Hypothesis) -> Any:
-        """Return what decides: a fitted model, at a threshold or as it is, or a constant."""
-        if isinstance(hypothesis.model, bool):
-            return hypothesis.model
-        model, threshold = hypothesis.model
-        if threshold is None:
-            return model
-        return FixedThresholdClassifier(
-            FrozenEstimator(model),
-            # NumPy would round a Python float to the scores' own, lower precision.
-            threshold=np.float64(threshold),
-            pos_label=self.classes_[self._positive_class],
-        )
-
-    def _best_single(self, moments: Moments) -> Hypothesis:
-        """Return the cheapest fitted model within the bounds, at any threshold."""
-        pool = self._pool
-        fitted = [h for h in pool.hypotheses if not isinstance(h.model, bool)]
-        fitted += [c.hypothesis(i) for c in pool.columns for i in range(len(c.threshold))]
-        nearest = np.inf
-        for hypothesis in sorted(fitted, key=lambda h: h.cost):
-            rates = group_rates(moments, hypothesis.sums)
-            excess = violations(moments, rates).max(initial=-np.inf)
-            if excess <= FEASIBILITY:
-                return hypothesis
-            nearest = min(nearest, excess)
-        models = {id(h.model[0]) for h in fitted}
-        msg = (
-            f"None of the {len(models)} models found meets {self.constraint!r} alone; the nearest "
-            f"is beyond it by {nearest:.4g} in rate. Relax the bound, or allow randomized=True."
-        )
-        if not models:
-            msg = (
-                "No model was fitted, since a constant decision is the cheapest at these costs. "
-                "Allow randomized=True, or change costs."
-            )
-        raise InfeasibleConstraintError(msg)
-
-    @property
-    def frontier_(self) -> CostFrontier:
-        """Cost and lower bound against the knob, for the models found so far.
-
-        The knob is `max_difference`; for an `AllOf` it is one factor on all its difference bounds
-        (ratio bounds stay). Breakpoints of the cost and of the lower bound are listed, so that
-        both are straight lines between them, with the mixture and its price at each. There is no
-        such curve for ratio bounds, where cost is not piecewise linear in the knob, nor for rules
-        that do not randomise.
-        """
-        check_is_fitted(self)
-        # Later knobs add to the pool.
-        pool = self._pool
-        if self._frontier is None or self._frontier_of != (len(pool.hypotheses), pool.n_calls):
-            # Thresholds that join the pool at one knob may serve another.
-            n_known = -1
-            while n_known < len(pool.hypotheses):
-                n_known = len(pool.hypotheses)
-                curve = self._compute_frontier()
-            self._frontier, self._frontier_of = curve, (n_known, pool.n_calls)
-            return curve
-        return self._frontier
-
-    def _cost_and_slope(self, moments: Moments) -> tuple[float, Float]:
-        optimum = cheapest_mixture(self._pool, moments, self.tol)
-        return optimum.cost, optimum.bound_price
-
-    def _lower_bound(self, at_knob: Callable[[float], Moments], last: float) -> Curve | None:
-        ends = [lower_bounds(self._pool, at_knob(knob)) for knob in (0.0, last)]
-        if not len(ends[0]):
-            return None
-        slope = (ends[1] - ends[0]) / last
-
-        def highest(knob: float) -> tuple[float, float]:
-            line = int(np.argmax(ends[0] + knob * slope))
-            return float(ends[0][line] + knob * slope[line]), float(slope[line])
-
-        return convex_curve(highest, 0.0, last)
-
-    def _mixtures(self, moments: list[Moments]) -> dict[str, Any]:
-        pool = self._pool
-        weights = np.array([cheapest_mixture(pool, m).weight for m in moments])
-        used = np.flatnonzero(weights.any(axis=0))
-        return {
-            "weights": weights[:, used],
-            "estimators": [self._model_of(pool.hypotheses[i]) for i in used],
-        }
 
 
 def _fit_and_judge(

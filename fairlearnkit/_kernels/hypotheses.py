@@ -43,9 +43,9 @@ class Decisions(NamedTuple):
     sums: Float
 
     def priced(self, moments: Moments, price: Float) -> Float:
-        """Return each cost plus its rates times the prices."""
-        total: Float = self.cost + group_rates(moments, self.sums) @ price
-        return total
+        """Return each cost plus its rates times the prices, of shape ``(n_rows, ...)``."""
+        of_rates: Float = group_rates(moments, self.sums) @ price
+        return (self.cost + of_rates.T).T
 
 
 class ThresholdColumns(NamedTuple):

@@ -169,17 +169,21 @@ def lower_bounds(pool: Pool, moments: Moments) -> Float:
 
     Notes
     -----
-    At prices asked at, no mixture's priced cost is below that of the best hypothesis; see `worth`
-    for what the bounds take off.
+    At prices asked at, no mixture's priced cost is below that of the best hypothesis, kept
+    thresholds of scorers included; see `worth` for what the bounds take off.
     """
     lines = pool.lines(moments)
     if not lines:
         return np.empty(0)
     known = pool.decisions()
     rate_prices = np.array([line.rate_price for line in lines])
-    priced = known.cost[:, None] + group_rates(moments, known.sums) @ rate_prices.T
+    least = known.priced(moments, rate_prices.T).min(axis=0)
+    for columns in pool.columns:
+        # A threshold chosen on other scores than it counts on need not be the cheapest.
+        if columns.judged is columns.counted:
+            least = np.minimum(least, columns.counted.priced(moments, rate_prices.T).min(axis=0))
     taken_off = [worth(moments, line.prices, line.bound) for line in lines]
-    bounds: Float = priced.min(axis=0) - taken_off
+    bounds: Float = least - taken_off
     return bounds
 
 
@@ -251,3 +255,29 @@ class Progress(NamedTuple):
             lower_bound=lower_bound,
             gap=max(mixture.cost - lower_bound, 0.0),
         )
+
+
+def settle(pool: Pool, moments: Moments, tol: float) -> Mixture:
+    """Return the cheapest mixture, and leave a lower bound on all that the pool knows.
+
+    For a pool whose scorers are all there are: its thresholds answer the programme's prices in the
+    place of a learner.
+
+    Parameters
+    ----------
+    pool : Pool
+        Grows by thresholds of its scorers, as in `cheapest_mixture`.
+    moments : Moments
+        Rates and bounds.
+    tol : float
+        Accuracy in mean cost.
+
+    Returns
+    -------
+    Mixture
+        Weights of the pool's hypotheses.
+    """
+    mixture = cheapest_mixture(pool, moments, tol)
+    prices = Prices(mixture.upper_price, mixture.lower_price)
+    pool.lines(moments).append(Line(prices, moments.bound, mixture.rate_price))
+    return mixture
