@@ -114,7 +114,8 @@ class ParetoFrontier:
     knob : ndarray of shape (n_knobs,)
         Values, ascending.
     criteria : tuple of Criterion
-        What was measured. The first one is the horizontal axis, and `criterion` for short.
+        What was measured. The first one is the horizontal axis, and `criterion` for short; of an
+        `AllOf` it is the first that the factor turns.
     score_name : str
         The score; larger is better.
     fold_scores : ndarray of shape (n_folds, n_knobs)
@@ -502,7 +503,8 @@ class ParetoFrontier:
             The best of ``score - price * disparity`` (for ratios of ``1 - ratio``): what one unit
             of disparity is worth in score.
         refit : bool, default=True
-            Whether to fit on all rows.
+            Whether to fit on all rows. They are not copied when the frontier is measured: leave
+            them as they were until then.
 
         Returns
         -------
@@ -668,7 +670,7 @@ def fairness_frontier(
     ----------
     estimator : estimator
         What to measure: an estimator of this package, a pipeline that ends in one, or any
-        classifier with `knob`. It is cloned.
+        classifier with `knob`. It is cloned: later changes to it change nothing.
     X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
         Rows.
     y : array-like of shape (n_samples,)
@@ -681,13 +683,17 @@ def fairness_frontier(
     knob : str, callable or None, default=None
         How other estimators are turned: the name of a parameter (``"C"``,
         ``"clf__constraint__max_difference"``), or a callable ``(estimator, value) -> estimator``
-        that gets a clone and returns what to fit. None turns by `at`.
+        that gets a clone and returns what to fit. Values reach both as they are given. None turns
+        by `at`.
     knob_values : array-like of shape (n_knobs,), default=None
         Values of the knob, ascending. None, with no bounds given either, takes values from the
         noise floor of all rows (what a perfectly equal rule would show on them) to the disparity
-        of the model without a constraint: 21 for `at`, 9 where each is a fit.
+        of the model without a constraint, and a few looser ones up to no bound at all, since a
+        rule without a bound may be less equal than that model: 21 for `at`, 9 where each is a fit.
     cv : int, splitter or iterable of splits, default=5
-        Held-out folds; a whole number makes stratified ones.
+        Held-out folds; a whole number makes stratified ones. Test folds may leave out rows or
+        repeat them, but no fold tests on rows that it is fitted on. To keep groups of rows
+        together, give the splits: ``list(GroupKFold(5).split(X, y, persons))``.
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns), default=None
         Groups of the rows, passed on where `fit` and `predict` take them. None takes the
         estimator's own `sensitive_columns`.
@@ -696,21 +702,24 @@ def fairness_frontier(
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows, >= 0, in fits, scores and (with the estimator's `weight_rates`) rates.
     criteria : Criterion or sequence of Criterion, default=None
-        What to measure; the first is the horizontal axis. None takes the estimator's own.
+        What to measure; the first is the horizontal axis. None takes the estimator's own, what
+        turns first.
     scoring : str or callable, default="accuracy"
         "accuracy", "balanced_accuracy" and "neg_mean_cost" (with the estimator's `costs`) are
         computed in expectation over the rule's own randomness. Any other scorer of scikit-learn
         sees the decisions of `predict`, and has no mixtures.
     decision : callable, default=None
         ``(fitted, X, groups) -> probabilities`` of the positive label, or of both, for estimators
-        that decide at random without a `decision_probability`. None takes `predict`. For a
+        that decide at random without a `decision_probability`, for scores in expectation only;
+        for fairlearn's, ``lambda fitted, X, groups: fitted._pmf_predict(X)``, with
+        ``sensitive_features=groups`` for its `ThresholdOptimizer`. None takes `predict`. For a
         pipeline it gets the last step, and X as that sees it.
     base_estimator : estimator, default=None
         The model without a constraint. None takes the one that a constrained estimator wraps;
         with a callable knob around a plain classifier, that classifier.
     pos_label : int, float, bool or str, default=None
-        The label whose prediction counts as selection; None takes the estimator's own, else the
-        larger of the two.
+        The label whose prediction counts as selection, for estimators without a `pos_label` of
+        their own; None takes the estimator's, else the larger of the two.
     n_jobs : int, default=None
         Folds measured in parallel, as in joblib: inside
         ``joblib.parallel_config(backend="dask")`` on the workers of a Dask cluster, and likewise
@@ -726,8 +735,9 @@ def fairness_frontier(
     Raises
     ------
     ValueError
-        If the estimator has no knob, knobs are empty or not ascending, no groups are given, or
-        the data cannot define the criterion on any fold.
+        If the estimator has no knob, knobs are empty or not ascending, no groups are given, folds
+        share rows with their training rows, a fold does not define the score, or no fold defines
+        the criterion.
 
     Warns
     -----

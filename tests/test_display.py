@@ -73,6 +73,7 @@ def frontier(**changes):
         "noise_floor": 0.015,
         "score_name": "accuracy",
         "criterion": DemographicParity(max_difference=0.1),
+        "costs": (1.0, 1.0),
     }
     return SimpleNamespace(**{**given, **changes})
 
@@ -168,9 +169,9 @@ def test_ratios_turn_round():
         ({"frontier": {"a": frontier()}, "selected": {"c": 0.05}}, r"names among \['a'\]"),
         (
             {"frontier": {"a": frontier(), "b": frontier(criterion=EqualizedOdds())}},
-            "one criterion",
+            "agree in criterion",
         ),
-        ({"frontier": {"a": frontier(), "b": frontier(score_name="f1")}}, "one score_name"),
+        ({"frontier": {"a": frontier(), "b": frontier(score_name="f1")}}, "agree in score_name"),
     ],
 )
 def test_bad_frontiers(arguments, match):
