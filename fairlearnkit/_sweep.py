@@ -48,7 +48,8 @@ def scorer_name(scoring: Any) -> str:
     """Return the name of a scorer: frontiers with different ones are not compared."""
     if isinstance(scoring, str):
         return scoring
-    return str(getattr(scoring, "__qualname__", None) or repr(scoring))
+    name = getattr(scoring, "__qualname__", None) or repr(scoring)
+    return str(name).replace(", response_method='predict'", "")
 
 
 class Rows(NamedTuple):

@@ -1213,20 +1213,17 @@ class GroupROCDisplay(_Display):
                     Polygon(self.feasible[label], fc=color, ec=color, alpha=0.22, lw=1.0, zorder=1)
                 )
             if label in self.operating:
-                # Points that later ones would cover are larger: they show around them.
-                later = [
-                    self.operating[k] for k in list(self.operating)[len(self.operating_) + 1 :]
-                ]
-                n_covering = sum(
-                    bool(np.abs(point - self.operating[label]).max() < 0.02) for point in later
-                )
+                # A point that later ones would cover is a ring around them.
+                here, later = self.operating[label], list(self.operating)[len(self.operating_) :]
+                rings = sum(np.abs(self.operating[k] - here).max() < 0.03 for k in later[1:])
                 (self.operating_[label],) = ax.plot(
-                    *self.operating[label],
+                    *here,
                     marker=_marker(i),
                     color=color,
-                    mec="white",
-                    mew=0.9,
-                    ms=8 + 5 * n_covering,
+                    mfc="none" if rings else color,
+                    mec=color if rings else "white",
+                    mew=1.4 if rings else 0.9,
+                    ms=7 + 4 * rings,
                     zorder=4,
                 )
             handles.append(
