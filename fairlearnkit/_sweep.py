@@ -248,10 +248,22 @@ class Sweep:
             plain = _without_constraint(_parts(self.estimator)[0], last, last.estimator)
         elif callable(self.knob):
             plain = self.estimator
+        elif self.turns:
+            # It wraps nothing: without a constraint it is itself, with nothing bounded.
+            front, own = _parts(_fit(self.estimator, training) if fitted is None else fitted)
+            view = tested.X if front is None else front.transform(tested.X)
+            return self._measured(self._turned(own, self._loosest()), view, tested)
         else:
             return None
         model = fit_learner(plain, training.X, training.y, training.weight)
         return self._measured(model, tested.X, tested, constrained=False)
+
+    def _loosest(self) -> float:
+        """Return the knob at which nothing is bounded."""
+        if self.knob_name != "factor":
+            return 0.0 if self.knob_name == "min_ratio" else 1.0
+        bounds = [p.max_difference for p in _parts(self.estimator)[1].constraint.parities()]
+        return float(1 / min(bound for bound in bounds if bound))
 
     def _measured(self, model: Any, X: Any, tested: Rows, constrained: bool = True) -> Cells:
         """Return what a fitted model's decisions add up to on the test rows."""

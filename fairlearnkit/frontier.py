@@ -715,8 +715,9 @@ def fairness_frontier(
         ``sensitive_features=groups`` for its `ThresholdOptimizer`. None takes `predict`. For a
         pipeline it gets the last step, and X as that sees it.
     base_estimator : estimator, default=None
-        The model without a constraint. None takes the one that a constrained estimator wraps;
-        with a callable knob around a plain classifier, that classifier.
+        The model without a constraint. None takes the one that a constrained estimator wraps, or
+        the estimator itself turned to no bound where it wraps none; with a callable knob around a
+        plain classifier, that classifier.
     pos_label : int, float, bool or str, default=None
         The label whose prediction counts as selection, for estimators without a `pos_label` of
         their own; None takes the estimator's, else the larger of the two.
@@ -884,7 +885,8 @@ def _default_knobs(
     sums = np.sum([base.rate for _, base in done], axis=0)
     by_factor = source.turns and source.knob_name == "factor"
     # A factor is in units of each bound; what has no bound to scale does not turn.
-    parities = [p for p in turned.parities() if p.max_difference] if by_factor else [turned]
+    parities = list(turned.parities())
+    parities = [p for p in parities if p.max_difference] if by_factor else parities[:1]
     unit = [p.max_difference if by_factor else 1.0 for p in parities]
     floors, ends = [], []
     for parity in parities:
@@ -897,9 +899,8 @@ def _default_knobs(
             raise ValueError(_nothing_to_compare(parity))
         ends.append(float(np.nanmean(by_fold)))
     # As differences from equality, which a looser bound lets be larger.
-    is_ratio_knob = source.knob_name == "min_ratio"
     floor, base = np.array(floors), np.array(ends)
-    if is_ratio_knob:
+    if is_ratio(parities[0]):
         floor, base = 1 - floor, 1 - base
     # The factor starts where the first of the criteria is in the noise, and ends where none binds.
     tightest, plain, loosest = (floor / unit)[0], (base / unit).max(), (1 / np.array(unit)).max()
@@ -908,7 +909,7 @@ def _default_knobs(
     knobs = np.linspace(low, high, n_tight if high - low >= 1e-6 else 1)
     if high < loosest:
         knobs = np.append(knobs, np.geomspace(max(high, 1e-3), loosest, n_loose + 1)[1:])
-    if is_ratio_knob:
+    if is_ratio(parities[0]):
         knobs, tightest, plain = 1 - knobs[::-1], 1 - tightest, 1 - plain
     first = f" of {_disparity_name(parities[0])} over its bound" if by_factor else ""
     note = (

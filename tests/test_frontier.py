@@ -26,6 +26,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from fairlearnkit import (
     AllOf,
+    ConstrainedLogisticRegression,
     DemographicParity,
     EqualizedOdds,
     EqualOpportunity,
@@ -348,6 +349,15 @@ def test_ratios():
         found.price(0.7)
 
 
+def test_default_knobs_of_a_ratio_that_is_refitted():
+    """They run from no bound to the noise floor, as where they are turned."""
+    estimator = thresholds(DemographicParity(min_ratio=0.8))
+    found = measured(estimator, knob="constraint__min_ratio", max_differences=None)
+    turned = measured(estimator, max_differences=None)
+    assert len(found) == 9
+    np.testing.assert_allclose(found.knob[[0, 2, -1]], turned.knob[[0, 4, -1]], atol=1e-12)
+
+
 def test_another_form_of_bound():
     """Ratios may be asked of an estimator whose constraint has a difference."""
     found = measured(max_differences=None, min_ratios=[0.5, 0.9])
@@ -381,6 +391,15 @@ def test_default_knobs_reach_the_rule_without_a_bound():
     free = measured(estimator, max_differences=[1.0], scoring="neg_mean_cost")
     assert found.disparity[-1] == pytest.approx(free.disparity[0])
     assert found.disparity[-1] > found.base_disparity
+
+
+def test_an_estimator_that_wraps_no_model():
+    """Its model without a constraint is itself with nothing bounded."""
+    estimator = ConstrainedLogisticRegression(DemographicParity(max_difference=0.1))
+    found = measured(estimator, max_differences=None)
+    np.testing.assert_allclose(found.base_fold_scores, found.fold_scores[:, -1])
+    np.testing.assert_allclose(found.base_fold_disparities, found.fold_disparities[:, -1])
+    assert found.knob[-1] == 1.0
 
 
 def test_the_axis_is_what_turns():
