@@ -101,7 +101,7 @@ for C, color, marker in zip(np.unique(models), ("#0072B2", "#D55E00"), "os", str
         axes[0].annotate(
             f"{knob:g}",
             (x, height),
-            (0, 7),
+            (0, 9),
             textcoords="offset points",
             size=8,
             ha="center",

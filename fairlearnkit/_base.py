@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from numbers import Integral
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -13,6 +13,7 @@ from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.model_selection import check_cv
 from sklearn.model_selection._search import BaseSearchCV
+from sklearn.model_selection._split import GroupsConsumerMixin
 from sklearn.pipeline import Pipeline
 from sklearn.utils import assert_all_finite, check_random_state, get_tags
 from sklearn.utils._param_validation import HasMethods
@@ -888,46 +889,62 @@ def _fold_score(
     return learner_score(learner, test_X, response_method, classes, positive_class)
 
 
+def held_out_splits(cv: Any, X: Any, y: NDArray[Any]) -> list[tuple[Int, Int]]:
+    """Return training and test rows of folds: row numbers, whatever splits they were given as.
+
+    Raises
+    ------
+    ValueError
+        If a split names rows that are not there, has a row in both parts, or a training fold
+        lacks a class; or if the splitter needs groups of rows.
+    """
+    if isinstance(cv, GroupsConsumerMixin):
+        msg = (
+            f"cv={cv!r} needs groups of rows to keep together, which cannot be passed here. Give "
+            "its splits: cv=list(cv.split(X, y, groups))."
+        )
+        raise ValueError(msg)
+    every = np.arange(len(y))
+    splits = []
+    for parts in check_cv(cv, y, classifier=True).split(X, y):
+        try:
+            # Splits may be masks, or count from the end.
+            train, test = (every[rows] for rows in parts)
+        except IndexError as error:
+            msg = f"cv must split the {len(y)} rows of X, got another row number: {error}."
+            raise ValueError(msg) from error
+        leaked = np.count_nonzero(np.isin(test, train))
+        if leaked:
+            msg = (
+                "cv must keep the rows of a test fold out of its training fold, got "
+                f"{leaked} rows in both. Use KFold or StratifiedKFold, or splits without rows in "
+                "common."
+            )
+            raise ValueError(msg)
+        found = np.unique(y[train])
+        if len(found) < 2:
+            msg = (
+                f"Every training fold needs both classes, got one with "
+                f"{f'{found[0]!s} only' if len(found) else 'no rows'}. Use fewer folds or "
+                "shuffled, stratified ones."
+            )
+            raise ValueError(msg)
+        splits.append((train, test))
+    return splits
+
+
 def partition(cv: Any, data: TrainingData) -> list[tuple[Int, Int]]:
     """Return training and test rows of folds that put every row in one test fold.
 
     Raises
     ------
     ValueError
-        If the splits do not, or a training fold lacks a class.
+        If the splits do not, or `held_out_splits` refuses them.
     """
-    splits = list(check_cv(cv, data.y, classifier=True).split(data.X, data.y))
-    _check_partition(splits, len(data.y))
-    for train, _ in splits:
-        found = np.unique(data.y[train])
-        if len(found) < 2:
-            msg = (
-                f"Every training fold needs both classes, got one with {found[0]!s} only. Use "
-                "fewer folds or shuffled, stratified ones."
-            )
-            raise ValueError(msg)
-    # Splits may be masks, or count from the end.
-    every = np.arange(len(data.y))
-    return [(every[train], every[test]) for train, test in splits]
-
-
-def _check_partition(splits: Iterable[tuple[Any, Any]], n_samples: int) -> None:
-    tested = np.zeros(n_samples, dtype=np.intp)
-    for train, test in splits:
-        leaked = np.zeros(n_samples, dtype=bool)
-        try:
-            leaked[train] = True
-            np.add.at(tested, test, 1)
-        except IndexError as error:
-            msg = f"cv must split the {n_samples} rows of X, got another row number: {error}."
-            raise ValueError(msg) from error
-        if leaked[test].any():
-            msg = (
-                "cv must keep the rows of a test fold out of its training fold, got "
-                f"{np.count_nonzero(leaked[test])} rows in both. Use KFold or StratifiedKFold, or "
-                "splits without rows in common."
-            )
-            raise ValueError(msg)
+    splits = held_out_splits(cv, data.X, data.y)
+    tested = np.zeros(len(data.y), dtype=np.intp)
+    for _, test in splits:
+        np.add.at(tested, test, 1)
     if not (tested == 1).all():
         msg = (
             "cv must put every row in exactly one test fold, got "
@@ -935,3 +952,4 @@ def _check_partition(splits: Iterable[tuple[Any, Any]], n_samples: int) -> None:
             "several. Use KFold or StratifiedKFold, or splits that partition the rows."
         )
         raise ValueError(msg)
+    return splits

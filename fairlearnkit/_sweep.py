@@ -36,11 +36,20 @@ Bool = NDArray[np.bool_]
 # Scores that are linear in the decisions of the rows: computed from probabilities, and mixtures
 # have the mixture of their scores.
 EXPECTED_SCORES = ("accuracy", "balanced_accuracy", "neg_mean_cost")
+_BOUNDS = ("max_difference", "min_ratio")
 
 
 def is_ratio(criterion: Criterion) -> bool:
-    """Whether the bound of a criterion is on ratios."""
-    return getattr(criterion, "min_ratio", None) is not None
+    """Whether the disparity of a criterion is a smallest ratio."""
+    return all(parity.min_ratio is not None for parity in criterion.parities())
+
+
+def scorer_name(scoring: Any) -> str:
+    """Return the name of a scorer: frontiers with different ones are not compared."""
+    if isinstance(scoring, str):
+        return scoring
+    name = getattr(scoring, "__qualname__", None) or repr(scoring)
+    return str(name).replace(", response_method='predict'", "")
 
 
 class Rows(NamedTuple):
@@ -139,6 +148,8 @@ class Sweep:
     costs: tuple[float, float]
     weight_rates: bool
     verbose: int
+    # As given: a parameter may be a whole number.
+    values: list[Any] | None
 
     @property
     def turns(self) -> bool:
@@ -149,7 +160,7 @@ class Sweep:
     def _on_all_rows(self) -> Any:
         return _fit(self.estimator, self.data)
 
-    def fitted_at(self, value: float) -> Any:
+    def fitted_at(self, value: Any) -> Any:
         """Return an estimator fitted on all rows at a knob."""
         if not self.turns:
             return _fit(self._at_value(value), self.data)
@@ -163,7 +174,7 @@ class Sweep:
             return _at(fitted, _scaled(fitted.constraint, value))
         return fitted.at(**{self.knob_name: value})
 
-    def _at_value(self, value: float) -> Any:
+    def _at_value(self, value: Any) -> Any:
         """Return an unfitted estimator with the knob at a value."""
         estimator = clone(self.estimator)
         if isinstance(self.knob, str):
@@ -179,7 +190,6 @@ class Sweep:
         number: str,
         train: Int,
         test: Int,
-        knobs: Sequence[float],
         begun: Fold | None = None,
         keep: bool = False,
         only_base: bool = False,
@@ -189,6 +199,7 @@ class Sweep:
         Runs anywhere: everything it needs comes in the arguments.
         """
         start = perf_counter()
+        knobs = self.values or []
         if self.data.weight is not None:
             # Rows without weight count for nothing, and may be of groups that no fit knows.
             test = test[self.data.weight[test] > 0]
@@ -237,10 +248,22 @@ class Sweep:
             plain = _without_constraint(_parts(self.estimator)[0], last, last.estimator)
         elif callable(self.knob):
             plain = self.estimator
+        elif self.turns:
+            # It wraps nothing: without a constraint it is itself, with nothing bounded.
+            front, own = _parts(_fit(self.estimator, training) if fitted is None else fitted)
+            view = tested.X if front is None else front.transform(tested.X)
+            return self._measured(self._turned(own, self._loosest()), view, tested)
         else:
             return None
         model = fit_learner(plain, training.X, training.y, training.weight)
         return self._measured(model, tested.X, tested, constrained=False)
+
+    def _loosest(self) -> float:
+        """Return the knob at which nothing is bounded."""
+        if self.knob_name != "factor":
+            return 0.0 if self.knob_name == "min_ratio" else 1.0
+        bounds = [p.max_difference for p in _parts(self.estimator)[1].constraint.parities()]
+        return float(1 / min(bound for bound in bounds if bound))
 
     def _measured(self, model: Any, X: Any, tested: Rows, constrained: bool = True) -> Cells:
         """Return what a fitted model's decisions add up to on the test rows."""
@@ -260,13 +283,7 @@ class Sweep:
             accepted = (decided == self.pos_label).astype(float)
         score = None
         if self.scoring not in EXPECTED_SCORES:
-            keywords = _taken(model, "predict", groups)
-            bound = _Bound(model, keywords) if keywords else model
-            weight = {} if tested.weight is None else {"sample_weight": tested.weight}
-            scorer = get_scorer(self.scoring)
-            if weight and "sample_weight" not in signature(scorer).parameters:
-                weight = {}
-            score = float(scorer(bound, X, tested.y, **weight))
+            score = self._score_by_scorer(model, X, tested, _taken(model, "predict", groups))
         rate_weight = tested.weight if self.weight_rates else None
         cells = tested.positive, tested.unit
         return Cells(
@@ -274,6 +291,26 @@ class Sweep:
             cell_sums(accepted, *cells, rate_weight, self.n_units),
             score,
         )
+
+    def _score_by_scorer(
+        self, model: Any, X: Any, tested: Rows, keywords: dict[str, Any]
+    ) -> float:
+        """Return what a scorer of scikit-learn says of a fitted model."""
+        scorer = get_scorer(self.scoring)
+        weight = {}
+        if tested.weight is not None and "sample_weight" in signature(scorer).parameters:
+            weight = {"sample_weight": tested.weight}
+        bound = _Bound(model, keywords) if keywords else model
+        try:
+            return float(scorer(bound, X, tested.y, **weight))
+        except AttributeError as error:
+            name = type(model).__name__
+            msg = (
+                f"scoring={self.scoring!r} asks for a response that {name} does not have: "
+                f"{str(error).replace('_Bound', name)} Use a scorer of decisions, such as 'f1', "
+                f"or one of {', '.join(EXPECTED_SCORES)}."
+            )
+            raise ValueError(msg) from error
 
     def _positive_column(self, given: Float, what: str, n_rows: int) -> Float:
         """Return the probability of deciding for the positive label."""
@@ -305,8 +342,9 @@ class Sweep:
             return -float(constant + slope @ accepted)
         right = np.array([mass[0] - accepted[0], accepted[1]])
         if self.scoring == "accuracy":
-            return float(right.sum() / mass.sum())
-        return float((right / mass).mean())
+            return float(right.sum() / mass.sum()) if mass.any() else np.nan
+        # NaN on a fold that lacks a label, which is told once for all folds.
+        return float(np.divide(right, mass, out=np.full(2, np.nan), where=mass > 0).mean())
 
 
 class _Remembering:
@@ -425,7 +463,7 @@ def check_sweep(
     *,
     max_differences: ArrayLike | None,
     min_ratios: ArrayLike | None,
-    knob: str | Callable[[Any, float], Any] | None,
+    knob: str | Callable[[Any, Any], Any] | None,
     knob_values: ArrayLike | None,
     sensitive_features: Any,
     control_features: Any,
@@ -436,23 +474,14 @@ def check_sweep(
     base_estimator: Any,
     pos_label: Any,
     verbose: int,
-) -> tuple[Sweep, tuple[Criterion, ...], Criterion, Float | None]:
-    """Return what folds need, what to measure, the criterion that is turned, and the knobs."""
+) -> tuple[Sweep, tuple[Criterion, ...], Criterion]:
+    """Return what folds need, what to measure, and the criterion that is turned."""
     if not hasattr(estimator, "fit"):
         msg = f"estimator must have fit, got {estimator!r}."
         raise ValueError(msg)
     front, last = _parts(estimator)
     own = getattr(last, "constraint", None)
     own = own if isinstance(own, Criterion) else None
-    given: dict[str, Any] = {
-        "max_differences": max_differences,
-        "min_ratios": min_ratios,
-        "knob_values": knob_values,
-    }
-    given = {name: value for name, value in given.items() if value is not None}
-    if len(given) > 1:
-        msg = f"Give one of max_differences, min_ratios and knob_values, got {', '.join(given)}."
-        raise ValueError(msg)
     if knob is None and not (hasattr(last, "at") and own is not None):
         msg = (
             f"{type(last).__name__} has no knob that turns after fitting. Pass knob= with the "
@@ -465,30 +494,32 @@ def check_sweep(
             f"{', '.join(sorted(known))}."
         )
         raise ValueError(msg)
-    form = "min_ratio" if "min_ratios" in given else "max_difference" if given else None
+    # What is measured is what is chosen and fitted later, whatever becomes of the one passed.
+    estimator = clone(estimator)
+    front, last = _parts(estimator)
+    own = clone(own) if own is not None else None
+    what, wanted = _given_knobs(max_differences, min_ratios, knob_values)
     if own is not None and knob is None:
-        own._check(needs_bound=True)
-        if isinstance(own, AllOf):
-            if "knob_values" not in given and given:
-                msg = (
-                    f"An AllOf turns by one factor on all its difference bounds, got "
-                    f"{next(iter(given))}. Give the factors as knob_values."
-                )
-                raise ValueError(msg)
-            name = "factor"
-        else:
-            own_form = "min_ratio" if is_ratio(own) else "max_difference"
-            name = own_form if form is None or "knob_values" in given else form
-            if name != own_form:
-                own = _in_form(own, name)
+        own, name = _turned_criterion(own, what)
     else:
         name = knob.rpartition("__")[2] if isinstance(knob, str) else _callable_name(knob)
-    values = None
-    if given:
-        ((what, wanted),) = given.items()
-        values = _check_knobs(what, wanted, is_bound=knob is None and name != "factor")
-    measured = _check_criteria(criteria, own, last)
+    measured = _check_criteria(criteria, own, last, name)
     turned = own if own is not None else measured[0]
+    values = None
+    if what is not None:
+        if isinstance(knob, str) and what not in ("knob_values", f"{name}s"):
+            msg = f"{what} are bounds, and knob={knob!r} is none: give its values as knob_values."
+            raise ValueError(msg)
+        is_bound = what != "knob_values" or name in _BOUNDS
+        values = _check_knobs(what, wanted, is_bound=is_bound)
+    if not (isinstance(scoring, str) and scoring in EXPECTED_SCORES):
+        get_scorer(scoring)
+        if decision is not None:
+            msg = (
+                f"decision= gives probabilities of decisions, which scoring={scoring!r} does not "
+                f"take. Use one of {', '.join(EXPECTED_SCORES)}, or leave decision out."
+            )
+            raise ValueError(msg)
 
     X = checks.check_features(X, estimator)
     label = column_or_1d(checks.as_decisions(y))
@@ -497,14 +528,8 @@ def check_sweep(
     if len(classes) != 2:
         msg = f"y must have two kinds of labels, got {len(classes)}: {classes[:10].tolist()}."
         raise ValueError(msg)
-    pos_label = getattr(last, "pos_label", None) if pos_label is None else pos_label
-    pos_label = classes[1] if pos_label is None else pos_label
-    if pos_label not in classes.tolist():
-        msg = f"pos_label must be one of the labels {classes.tolist()}, got {pos_label!r}."
-        raise ValueError(msg)
+    pos_label = _check_pos_label(pos_label, last, classes.tolist())
     weight = checks.check_weights(sample_weight, X)
-    if not (isinstance(scoring, str) and scoring in EXPECTED_SCORES):
-        get_scorer(scoring)
 
     seen = X
     by_columns = [
@@ -534,14 +559,77 @@ def check_sweep(
         n_strata=n_strata,
         knob=knob,
         knob_name=name,
-        base_estimator=base_estimator,
+        base_estimator=None if base_estimator is None else clone(base_estimator),
         decision=decision,
         scoring=scoring,
         costs=checks.check_costs(getattr(last, "costs", None)),
         weight_rates=getattr(last, "weight_rates", True),
         verbose=verbose,
+        values=values,
     )
-    return source, measured, turned, values
+    return source, measured, turned
+
+
+def _given_knobs(
+    max_differences: Any, min_ratios: Any, knob_values: Any
+) -> tuple[str | None, Any]:
+    """Return the one of the three that is given, and its name; None where none is."""
+    given = {
+        "max_differences": max_differences,
+        "min_ratios": min_ratios,
+        "knob_values": knob_values,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    if len(given) > 1:
+        msg = f"Give one of max_differences, min_ratios and knob_values, got {', '.join(given)}."
+        raise ValueError(msg)
+    return next(iter(given.items()), (None, None))
+
+
+def _turned_criterion(own: Criterion, what: str | None) -> tuple[Criterion, str]:
+    """Return the criterion that `at` turns, with a bound of the form given, and the knob's name.
+
+    A bound that is given by its value only (`knob_values`) has the form of the estimator's own.
+    """
+    own._check(needs_bound=True)
+    if isinstance(own, AllOf):
+        if what not in (None, "knob_values"):
+            msg = (
+                f"An AllOf turns by one factor on all its difference bounds, got {what}. Give the "
+                "factors as knob_values."
+            )
+            raise ValueError(msg)
+        if not any(parity.max_difference for parity in own.parities()):
+            msg = (
+                f"A factor needs a difference bound above 0 to scale, and {own!r} has none. Pass "
+                "knob= to turn something else."
+            )
+            raise ValueError(msg)
+        return own, "factor"
+    name = "min_ratio" if is_ratio(own) else "max_difference"
+    if what in (None, "knob_values", f"{name}s"):
+        return own, name
+    other = what.removesuffix("s")
+    return clone(own).set_params(**{name: None, other: 1.0}), other
+
+
+def _check_pos_label(pos_label: Any, last: Any, classes: list[Any]) -> Any:
+    """Return the positive label: the estimator's own, where it has one."""
+    if pos_label is not None and pos_label not in classes:
+        msg = f"pos_label must be one of the labels {classes}, got {pos_label!r}."
+        raise ValueError(msg)
+    own = getattr(last, "pos_label", None)
+    own = classes[1] if own is None else own
+    if own not in classes:
+        msg = f"pos_label must be one of the labels {classes}, got {own!r}."
+        raise ValueError(msg)
+    if pos_label is not None and hasattr(last, "pos_label") and pos_label != own:
+        msg = (
+            f"pos_label must be that of the estimator, {own!r}, got {pos_label!r}: what it "
+            "decides would be measured as something else. Set pos_label of the estimator."
+        )
+        raise ValueError(msg)
+    return own if pos_label is None else pos_label
 
 
 def _callable_name(knob: Any) -> str:
@@ -556,28 +644,27 @@ def _as_rows(features: Any) -> Any:
     return features
 
 
-def _check_knobs(what: str, wanted: ArrayLike, *, is_bound: bool) -> Float:
-    """Return knobs as ascending numbers."""
-    values = np.asarray(wanted, dtype=float)
-    if values.ndim != 1 or not len(values):
+def _check_knobs(what: str, wanted: Any, *, is_bound: bool) -> list[Any]:
+    """Return knobs as given: ascending numbers."""
+    try:
+        number = np.asarray(wanted, dtype=float)
+    except (TypeError, ValueError):
+        number = np.empty(0)
+    if number.ndim != 1 or not len(number):
         msg = f"{what} must be a list of at least one number, got {wanted!r}."
         raise ValueError(msg)
-    if not np.isfinite(values).all() or (is_bound and not ((values >= 0) & (values <= 1)).all()):
+    if not np.isfinite(number).all() or (is_bound and not ((number >= 0) & (number <= 1)).all()):
         msg = f"{what} must be {'in [0, 1]' if is_bound else 'finite'}, got {wanted!r}."
         raise ValueError(msg)
-    if not (np.diff(values) > 0).all():
+    if not (np.diff(number) > 0).all():
         msg = f"{what} must ascend without repetition, got {wanted!r}. Sort them."
         raise ValueError(msg)
-    return values
+    return np.asarray(wanted, dtype=object).tolist()
 
 
-def _in_form(criterion: Criterion, name: str) -> Criterion:
-    """Return a criterion whose bound is a difference or a ratio."""
-    free = {"max_difference": None, "min_ratio": None}
-    return clone(criterion).set_params(**(free | {name: 1.0}))
-
-
-def _check_criteria(criteria: Any, own: Criterion | None, last: Any) -> tuple[Criterion, ...]:
+def _check_criteria(
+    criteria: Any, own: Criterion | None, last: Any, knob_name: str
+) -> tuple[Criterion, ...]:
     """Return the criteria to measure, those of an `AllOf` in its place."""
     if criteria is None:
         if own is None:
@@ -586,7 +673,11 @@ def _check_criteria(criteria: Any, own: Criterion | None, last: Any) -> tuple[Cr
                 "criteria=DemographicParity(), for example."
             )
             raise ValueError(msg)
-        criteria = own
+        parities = list(own.parities())
+        if knob_name == "factor":
+            # What turns comes first: it is the axis.
+            parities.sort(key=lambda parity: not parity.max_difference)
+        return tuple(parities)
     listed = [criteria] if isinstance(criteria, Criterion) else criteria
     if (
         not isinstance(listed, Sequence)
@@ -597,7 +688,7 @@ def _check_criteria(criteria: Any, own: Criterion | None, last: Any) -> tuple[Cr
         raise ValueError(msg)
     for one in listed:
         one._check(needs_bound=False)
-    return tuple(parity for one in listed for parity in one.parities())
+    return tuple(parity for one in listed for parity in clone(one).parities())
 
 
 def _units(

@@ -21,6 +21,7 @@ from fairlearnkit import metrics
 from fairlearnkit._base import CostFrontier, learner_score
 from fairlearnkit._kernels.intervals import effective_count, wilson_interval
 from fairlearnkit._kernels.thresholds import accept_probability, hull_points, operating_points
+from fairlearnkit._sweep import is_ratio
 from fairlearnkit.constraints import (
     ERROR_RATE,
     FALSE_POSITIVE_RATE,
@@ -29,6 +30,7 @@ from fairlearnkit.constraints import (
     Criterion,
     Rate,
 )
+from fairlearnkit.frontier import check_comparable
 from fairlearnkit.postprocessing import GroupThresholdClassifier
 
 __all__ = [
@@ -47,6 +49,7 @@ _MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 _DASHES = ("-", (0, (5, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 _MUTED = "#666666"
 _SMALL = 8  # points: text that must fit into small pictures
+_SMALLEST = 5  # points: below that nothing can be read, and less is written instead
 
 
 class _Display:
@@ -100,7 +103,8 @@ def _color(i: int) -> str:
 
 
 def _marker(i: int) -> str:
-    return _MARKERS[i % len(_MARKERS)]
+    # A colour that comes again comes with another marker.
+    return _MARKERS[(i + i // len(_COLORS)) % len(_MARKERS)]
 
 
 def _dash(i: int) -> Any:
@@ -197,8 +201,8 @@ class ParetoFrontierDisplay(_Display):
             several frontiers.
         certified : CostFrontier or dict, default=None
             The fitted estimator's `frontier_`: shown as the band between its lower bound and what
-            was found, as training accuracy against the knob. For accuracy at equal costs only; by
-            name where there are several frontiers.
+            was found, as training accuracy against the knob. For accuracy against
+            `max_difference` at equal costs only; by name where there are several frontiers.
         confidence : float, default=0.95
             Of the intervals, in (0, 1): Student's t over the folds.
         ax : matplotlib Axes, default=None
@@ -220,22 +224,22 @@ class ParetoFrontierDisplay(_Display):
         if not frontiers:
             msg = "frontier must be one frontier or a dict of them by name, got an empty dict."
             raise ValueError(msg)
+        for each in frontiers.values():
+            if not hasattr(each, "fold_scores"):
+                msg = f"frontier must be what fairness_frontier returns, got {each!r}."
+                raise ValueError(msg)
         if not 0 < confidence < 1:
             msg = f"confidence must be in (0, 1), got {confidence!r}."
             raise ValueError(msg)
-        _check_comparable(frontiers)
+        check_comparable(frontiers)
 
         chosen = {
             name: _knob_among(frontiers[name], getattr(value, "knob", value))
             for name, value in _by_name(selected, frontiers, "selected").items()
         }
         bands = _by_name(certified, frontiers, "certified")
-        if bands and next(iter(frontiers.values())).score_name != "accuracy":
-            msg = (
-                "certified bands are of accuracy, but the frontiers have the score "
-                f"{next(iter(frontiers.values())).score_name!r}. Leave certified out."
-            )
-            raise ValueError(msg)
+        for name, curve in bands.items():
+            _check_band(frontiers[name], curve)
         display = cls(frontiers, selected=chosen, certified=bands, confidence=confidence)
         return display.plot(ax, legend_kwargs=legend_kwargs)
 
@@ -265,7 +269,7 @@ class ParetoFrontierDisplay(_Display):
         self.selected_: dict[str, Any] = {}
         self.bands_: dict[str, Any] = {}
         first = next(iter(self.frontiers.values()))
-        is_ratio = _is_ratio(first.criterion)
+        turned = is_ratio(first.criterion)
         handles: list[Any] = []
         for i, (name, frontier) in enumerate(self.frontiers.items()):
             color, marker = _color(i), _marker(i)
@@ -302,7 +306,7 @@ class ParetoFrontierDisplay(_Display):
                 ls=_dash(i),
                 lw=1.4,
                 # What is attained within a bound: the next point counts from itself on.
-                drawstyle="steps-pre" if is_ratio else "steps-post",
+                drawstyle="steps-pre" if turned else "steps-post",
                 zorder=2.5,
             )
             handles.append(
@@ -359,15 +363,15 @@ class ParetoFrontierDisplay(_Display):
         self.noise_floor_ = None
         floor = max(float(getattr(f, "noise_floor", np.nan)) for f in self.frontiers.values())
         if np.isfinite(floor) and floor > 0:
-            ends = (floor, max(high, 1.0)) if is_ratio else (min(low, 0.0), floor)
+            ends = (floor, max(high, 1.0)) if turned else (min(low, 0.0), floor)
             self.noise_floor_ = ax.axvspan(*ends, color="0.92", lw=0, zorder=0)
             handles.append(Patch(color="0.88", label="within the noise"))
-            if is_ratio:
+            if turned:
                 high = max(high, min(1.0, 2 * floor - low))
             else:
                 low = min(low, 0.0)
-        ax.set_xlim(low if is_ratio else max(low, -0.02 * high), high)
-        unit = "held out" if is_ratio else "held out, share of samples"
+        ax.set_xlim(low if turned else max(low, -0.02 * high), high)
+        unit = "held out" if turned else "held out, share of samples"
         ax.set_xlabel(f"{_disparity_label(first.criterion)}\n({unit})")
         ax.set_ylabel(_score_label(first.score_name))
         ax.grid(alpha=0.25, lw=0.6)
@@ -392,9 +396,10 @@ class ParetoFrontierDisplay(_Display):
         t = stdtrit(n_folds - 1, 0.5 + self.confidence / 2)
         width = t * np.nan_to_num(frontier.disparity_error)
         height = t * np.nan_to_num(frontier.score_error)
-        # No disparity is below 0.
-        below = np.minimum(width, np.nan_to_num(frontier.disparity))
-        return {"xerr": np.array([below, width]), "yerr": np.array([height, height])}
+        # No disparity is below 0 or above 1.
+        x = np.nan_to_num(frontier.disparity)
+        across = np.array([np.minimum(width, x), np.minimum(width, 1 - x)])
+        return {"xerr": across, "yerr": np.array([height, height])}
 
     def _plot_base(self, ax: Any, handles: list[Any]) -> None:
         """Mark the plain models, those that are one and the same once."""
@@ -432,24 +437,23 @@ def _by_name(value: Any, frontiers: Mapping[str, Any], what: str) -> dict[str, A
     return dict(value)
 
 
-def _check_comparable(frontiers: Mapping[str, Any]) -> None:
-    for what in ("score_name", "criterion"):
-        found = {
-            name: _comparable(getattr(frontier, what)) for name, frontier in frontiers.items()
-        }
-        if len(set(map(repr, found.values()))) > 1:
-            msg = f"Frontiers on one pair of axes must have one {what}, got {found}."
-            raise ValueError(msg)
-
-
-def _comparable(value: Any) -> Any:
-    """Return a criterion by what its disparity is, whatever its bound."""
-    if not isinstance(value, Criterion):
-        return value
-    return [
-        (tuple(rate.name for rate in parity._rates()), parity.reference, parity.min_ratio is None)
-        for parity in value.parities()
-    ]
+def _check_band(frontier: Any, curve: Any) -> None:
+    """Raise where a curve of training costs is not one minus the accuracy on these axes."""
+    found = {
+        "curve": type(curve).__name__,
+        "its knob": getattr(curve, "knob_name", None),
+        "score": frontier.score_name,
+        "knob": frontier.knob_name,
+        "costs": tuple(frontier.costs),
+    }
+    wanted = ("CostFrontier", "max_difference", "accuracy", "max_difference", (1.0, 1.0))
+    if tuple(found.values()) != wanted:
+        msg = (
+            "certified bands are of accuracy against max_difference at costs of 1 each, got "
+            f"{', '.join(f'{name} {value!r}' for name, value in found.items())}. Leave certified "
+            "out."
+        )
+        raise ValueError(msg)
 
 
 def _knob_among(frontier: Any, knob: Any) -> float:
@@ -470,10 +474,6 @@ def _band(ax: Any, curve: CostFrontier, color: str, high: float) -> Any:
     return ax.fill_between(knob, found, limit, color=color, alpha=0.25, lw=1.2, zorder=1)
 
 
-def _is_ratio(criterion: Criterion) -> bool:
-    return all(parity.min_ratio is not None for parity in criterion.parities())
-
-
 def _disparity_label(criterion: Criterion) -> str:
     """Return what the disparity of a criterion is, for an axis.
 
@@ -490,7 +490,7 @@ def _disparity_label(criterion: Criterion) -> str:
     labels = list(
         dict.fromkeys(rate.label for parity in criterion.parities() for rate in parity._rates())
     )
-    if _is_ratio(criterion):
+    if is_ratio(criterion):
         return f"smallest ratio of {_joined(labels)}"
     return f"largest gap in {_joined(labels)}"
 
@@ -528,7 +528,7 @@ class GroupRatesDisplay(_Display):
     rates : GroupRates
         Rates by group.
     count : dict of str to ndarray of shape (n_groups,)
-        Rows that each rate is taken over.
+        Rows of positive weight that each rate is taken over.
     lower, upper : dict of str to ndarray of shape (n_groups,)
         Limits of the intervals.
     confidence : float, default=0.95
@@ -705,22 +705,18 @@ class GroupRatesDisplay(_Display):
             missing=missing,
         )
         arguments = (y_true, y_pred, sensitive_features)
-        rows = metrics._read(*arguments, None, pos_label, missing).mass
-        effective = rows
-        if sample_weight is not None:
-            weight = np.asarray(sample_weight, dtype=float)
-            total, squares = (
-                metrics._read(*arguments, w, pos_label, missing).mass for w in (weight, weight**2)
-            )
+        weight = checks.check_weights(sample_weight, y_true)
+        weight = np.ones(checks.n_rows(y_true)) if weight is None else weight
+        rows, total, squares = (
+            metrics._read(*arguments, w, pos_label, missing).mass
+            for w in ((weight > 0).astype(float), weight, weight**2)
+        )
         count, lower, upper = {}, {}, {}
         for rate in wanted:
             over = np.array(rate._condition(), dtype=float)
             count[rate.name] = (rows @ over).astype(np.intp)
-            effective = rows @ over
-            if sample_weight is not None:
-                effective = effective_count(total @ over, squares @ over)
             lower[rate.name], upper[rate.name] = wilson_interval(
-                found[rate.name], effective, confidence
+                found[rate.name], effective_count(total @ over, squares @ over), confidence
             )
         return cls(found, count, lower, upper, confidence=confidence).plot(ax)
 
@@ -738,16 +734,23 @@ class GroupRatesDisplay(_Display):
             This display.
         """
         names = _names(self.rates.groups.tolist())
-        n_lines = len(self.rates.rates) * (len(names) + 1)
-        ax = self._start(ax, (6.4, max(2.5, 0.9 + 0.24 * n_lines)))
+        n_rates, n_groups = len(self.rates.rates), len(names)
+        ax = self._start(ax, (6.4, max(2.5, 0.9 + 0.24 * n_rates * (n_groups + 1))))
         # Text no higher than its line, however small the axes.
-        line = ax.get_window_extent().height * 72 / self.figure_.dpi / n_lines
+        height = ax.get_window_extent().height * 72 / self.figure_.dpi
+        line = height / (n_rates * (n_groups + 1))
         longest = max(len(_words(rate)) for rate in self.rates.rates) + len(": largest gap 0.000")
         label = max(
             len(f"{name} ({n[g]:,})") for n in self.count.values() for g, name in enumerate(names)
         )
         across = self._width(self.figure_ if len(self.figure_.axes) == 1 else ax)
-        font = float(np.clip(min(0.8 * line, across / (0.62 * (longest + label))), 4, _SMALL + 1))
+        fits = across / (0.62 * (longest + label))
+        # Where lines are too low for text, groups go by their rate and the ends alone have names.
+        crowded = 0.8 * line < _SMALLEST
+        heading = 2 if crowded else 1
+        if crowded:
+            line = height / (n_rates * (n_groups + heading))
+        font = float(np.clip(min(_SMALL - 2 if crowded else 0.8 * line, fits), 4, _SMALL + 1))
         self.errorbars_: dict[str, list[Any]] = {}
         self.overall_: dict[str, Any] = {}
         self.headings_: dict[str, Any] = {}
@@ -756,7 +759,7 @@ class GroupRatesDisplay(_Display):
             gap = self.rates.difference[rate]
             self.headings_[rate] = ax.text(
                 0.01,
-                -y,
+                -y - (heading - 1) / 2,
                 f"{_words(rate)}: largest gap {gap:.3f}",
                 transform=ax.get_yaxis_transform(),
                 va="center",
@@ -764,11 +767,16 @@ class GroupRatesDisplay(_Display):
                 weight="bold",
                 in_layout=False,
             )
-            first, self.errorbars_[rate] = y + 1, []
+            # NaN sorts last.
+            place = np.argsort(np.argsort(value)) if crowded else np.arange(n_groups)
+            first, last = y + heading, y + heading + n_groups - 1
+            ends = (0, int(np.isfinite(value).sum()) - 1)
+            self.errorbars_[rate] = []
             for g, name in enumerate(names):
-                y += 1
-                ticks.append(-y)
-                labels.append(f"{name} ({self.count[rate][g]:,})")
+                at = first + int(place[g])
+                if not crowded or place[g] in ends:
+                    ticks.append(-at)
+                    labels.append(f"{name} ({self.count[rate][g]:,})")
                 bars = [
                     [value[g] - self.lower[rate][g]],
                     [self.upper[rate][g] - value[g]],
@@ -776,20 +784,25 @@ class GroupRatesDisplay(_Display):
                 self.errorbars_[rate].append(
                     ax.errorbar(
                         [value[g]],
-                        [-y],
+                        [-at],
                         xerr=bars,
                         color=_color(g),
                         marker=_marker(g),
-                        ms=min(5.5, 0.6 * line),
-                        lw=1.6,
+                        ms=float(np.clip(0.6 * line, 2.5, 5.5)),
+                        lw=min(1.6, 0.3 * line),
                         capsize=min(2.5, 0.25 * line),
                     )
                 )
             overall = self.rates.overall[rate]
             (self.overall_[rate],) = ax.plot(
-                [overall, overall], [-y - 0.45, -first + 0.45], ":", color=_MUTED, lw=1.4, zorder=1
+                [overall, overall],
+                [-last - 0.45, -first + 0.45],
+                ":",
+                color=_MUTED,
+                lw=1.4,
+                zorder=1,
             )
-            y += 1
+            y = last + 1
         ax.set_yticks(ticks, labels, fontsize=font)
         ax.tick_params(axis="y", length=0)
         ax.set_ylim(-y + 0.4, 0.6)
@@ -871,7 +884,7 @@ def _scored_rows(
         unit, labels = checks.encode_groups(
             groups, checks.n_rows(X), missing="error", what="sensitive_features"
         )
-        classes = np.asarray(last.classes_)
+        classes = metrics._two_classes(np.asarray(last.classes_), pos_label)
         place = 1 if pos_label is None else classes.tolist().index(pos_label)
         score = learner_score(estimator, X, "auto", classes, place)
         cut = 0.5 if hasattr(estimator, "predict_proba") else 0.0
@@ -889,6 +902,22 @@ def _score_name(learner: Any, response: str, clf: Any, label: Any = None) -> str
         response == "auto" and hasattr(learner, "predict_proba")
     )
     return f"predicted probability of {label}" if is_probability else f"score for {label}"
+
+
+def _finite_scores(y_score: ArrayLike, n_rows: int) -> Float:
+    """Return scores, one per row."""
+    score = np.asarray(y_score, dtype=float)
+    if score.shape != (n_rows,):
+        msg = (
+            f"y_score must have one score per row, shape ({n_rows},), got shape {score.shape}. Of "
+            "probabilities take the column of the positive label."
+        )
+        raise ValueError(msg)
+    bad = np.count_nonzero(~np.isfinite(score))
+    if bad:
+        msg = f"y_score must be finite, got {bad} of {n_rows} NaN or infinite."
+        raise ValueError(msg)
+    return score
 
 
 def _given_rules(thresholds: Any, labels: list[Any]) -> dict[Any, list[tuple[float, float]]]:
@@ -1084,7 +1113,7 @@ class GroupROCDisplay(_Display):
         """
         truth = np.asarray(checks.as_decisions(y_true))
         classes = metrics._two_classes(np.unique(truth), pos_label)
-        score = np.asarray(y_score, dtype=float)
+        score = _finite_scores(y_score, len(truth))
         unit, labels = checks.encode_groups(
             sensitive_features, len(truth), missing="error", what="sensitive_features"
         )
@@ -1167,7 +1196,10 @@ class GroupROCDisplay(_Display):
         from matplotlib.patches import Patch, Polygon
 
         ax = self._start(ax, (5.2, 4.8))
-        self.curves_, self.hulls_, self.operating_, self.feasible_ = {}, {}, {}, {}
+        self.curves_: dict[Any, Any] = {}
+        self.hulls_: dict[Any, Any] = {}
+        self.operating_: dict[Any, Any] = {}
+        self.feasible_: dict[Any, Any] = {}
         handles: list[Any] = []
         for i, (label, curve) in enumerate(self.curves.items()):
             color = _color(i)
@@ -1181,13 +1213,17 @@ class GroupROCDisplay(_Display):
                     Polygon(self.feasible[label], fc=color, ec=color, alpha=0.22, lw=1.0, zorder=1)
                 )
             if label in self.operating:
+                # A point that later ones would cover is a ring around them.
+                here, later = self.operating[label], list(self.operating)[len(self.operating_) :]
+                rings = sum(np.abs(self.operating[k] - here).max() < 0.03 for k in later[1:])
                 (self.operating_[label],) = ax.plot(
-                    *self.operating[label],
+                    *here,
                     marker=_marker(i),
                     color=color,
-                    mec="white",
-                    mew=0.9,
-                    ms=8,
+                    mfc="none" if rings else color,
+                    mec=color if rings else "white",
+                    mew=1.4 if rings else 0.9,
+                    ms=7 + 4 * rings,
                     zorder=4,
                 )
             handles.append(
@@ -1459,7 +1495,7 @@ class ScoreDistributionDisplay(_Display):
         ScoreDistributionDisplay
             The display, drawn.
         """
-        score = np.asarray(y_score, dtype=float)
+        score = _finite_scores(y_score, checks.n_rows(y_score))
         unit, labels = checks.encode_groups(
             sensitive_features, len(score), missing="error", what="sensitive_features"
         )
@@ -1498,16 +1534,17 @@ class ScoreDistributionDisplay(_Display):
         n_groups = len(self.shares)
         ax = self._start(ax, (6.4, max(2.8, 0.8 + 1.1 * n_groups)))
         strip = ax.get_window_extent().height * 72 / self.figure_.dpi / n_groups
-        font = float(np.clip(0.25 * strip, 4.0, _SMALL))
+        font = float(np.clip(0.25 * strip, _SMALLEST, _SMALL))
+        width = int(self._width(ax) / (0.52 * font))
+        short = {k: f"{checks.group_name(k)} ({self.count[k]:,})" for k in self.shares}
         headings = {
-            label: fill(
-                f"{checks.group_name(label)} ({self.count[label]:,})"
-                f"{_rule_text(self.thresholds.get(label, []))}",
-                int(self._width(ax) / (0.52 * font)),
-            )
-            for label in self.shares
+            k: fill(name + _rule_text(self.thresholds.get(k, [])), width)
+            for k, name in short.items()
         }
         n_lines = max(text.count("\n") for text in headings.values()) + 1
+        if n_lines * 1.3 * font > 0.5 * strip:
+            # Bars before words: the lines show the thresholds too.
+            headings, n_lines = short, 1
         top = max(share.max() for share in self.shares.values())
         # Headings and some air above the highest bar.
         pitch = top / max(1 - (1.3 * n_lines + 0.6) * font / strip, 0.3)
@@ -1522,7 +1559,9 @@ class ScoreDistributionDisplay(_Display):
             )
             ax.axhline(base, color="0.3", lw=0.6, zorder=1)
             ticks += [base, base + tick]
-            labels += ["0", f"{tick:g}"]
+            # Both where they do not touch, nor touch those of the next strip.
+            room = min(tick, pitch - tick) / pitch * strip
+            labels += ["0" if room > 1.4 * _SMALL else "", f"{tick:g}"]
             rule = self.thresholds.get(label, [])
             finite = [(t, p) for t, p in rule if np.isfinite(t)]
             self.thresholds_[label] = ax.vlines(

@@ -10,7 +10,7 @@ import hashlib
 import importlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from itertools import combinations
 from numbers import Real
 from typing import Any, NamedTuple
@@ -19,9 +19,9 @@ import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
-from sklearn.model_selection import check_cv
 from sklearn.utils.parallel import Parallel, delayed
 
+from fairlearnkit._base import held_out_splits
 from fairlearnkit._kernels.intervals import effective_count, noise_floor
 from fairlearnkit._kernels.moments import (
     Moments,
@@ -30,14 +30,24 @@ from fairlearnkit._kernels.moments import (
     overall_rates,
 )
 from fairlearnkit._kernels.pareto import (
+    SAME,
     Mixture,
     best_mixture,
+    best_mixtures,
     hypervolume,
     knee,
     least_disparity,
     non_dominated,
 )
-from fairlearnkit._sweep import EXPECTED_SCORES, Cells, Fold, Sweep, check_sweep, is_ratio
+from fairlearnkit._sweep import (
+    EXPECTED_SCORES,
+    Cells,
+    Fold,
+    Sweep,
+    check_sweep,
+    is_ratio,
+    scorer_name,
+)
 from fairlearnkit.constraints import Criterion
 from fairlearnkit.exceptions import DegenerateGroupWarning
 
@@ -54,10 +64,9 @@ Float = NDArray[np.float64]
 Int = NDArray[np.intp]
 Bool = NDArray[np.bool_]
 
-# Knobs of the default grid: turning a fitted knob is nearly free, a refit is not.
-_N_TURNED, _N_REFITTED = 21, 9
-# What a mean may miss a bound by and count as within it: rounding.
-_SAME = 1e-9
+# Knobs of the default grid up to the disparity of the plain model, and looser ones beyond it:
+# turning a fitted knob is nearly free, a refit is not.
+_TURNED, _REFITTED = (17, 4), (7, 2)
 
 
 @dataclass(frozen=True)
@@ -105,7 +114,8 @@ class ParetoFrontier:
     knob : ndarray of shape (n_knobs,)
         Values, ascending.
     criteria : tuple of Criterion
-        What was measured. The first one is the horizontal axis, and `criterion` for short.
+        What was measured. The first one is the horizontal axis, and `criterion` for short; of an
+        `AllOf` it is the first that the factor turns.
     score_name : str
         The score; larger is better.
     fold_scores : ndarray of shape (n_folds, n_knobs)
@@ -134,7 +144,10 @@ class ParetoFrontier:
     note : str
         How the knobs were chosen.
     folds : str
-        Fingerprint of the test rows of all folds: equal for frontiers on the same folds.
+        Fingerprint of the test rows of all folds with their labels, groups and weights: equal for
+        frontiers that were measured on the same folds.
+    costs : tuple of (float, float)
+        Costs of a false positive and of a false negative, by which "neg_mean_cost" is computed.
 
     See Also
     --------
@@ -167,6 +180,7 @@ class ParetoFrontier:
     fold_rates: tuple[Float, ...] = ()
     note: str = ""
     folds: str = ""
+    costs: tuple[float, float] = (1.0, 1.0)
     _source: Sweep | None = None
 
     @property
@@ -254,9 +268,9 @@ class ParetoFrontier:
     def __str__(self) -> str:
         """Return a table, one line per knob, and what it says about itself."""
         first, second = self.knob_name, self.disparity_name
-        width = max(len(first), 10), max(len(self.score_name), 17), max(len(second), 17)
+        width = max(len(first), 11), max(len(self.score_name), 17), max(len(second), 17)
         lines = [f"{first:>{width[0]}}  {self.score_name:>{width[1]}}  {second:>{width[2]}}"]
-        rows = [(f"{k:.4f}", i) for i, k in enumerate(self.knob)]
+        rows = [(_as_text(k), i) for i, k in enumerate(self.knob.tolist())]
         score, error = self.score, self.score_error
         gap, gap_error, best = self.disparity, self.disparity_error, self.non_dominated
         for name, i in rows:
@@ -270,12 +284,12 @@ class ParetoFrontier:
                 self.base_fold_disparities[self._defined], self.test_ratio
             )
             lines.append(
-                f"{'no bound':>{width[0]}}  "
+                f"{'plain model':>{width[0]}}  "
                 f"{_with_error(self.base_score, base_error):>{width[1]}}  "
                 f"{_with_error(self.base_disparity, base_gap_error):>{width[2]}}"
             )
-        lines.append(f"Means over {len(self.fold_scores)} held-out folds ± standard errors;")
-        lines[-1] += " * no other knob is better in both."
+        lines.append(f"{self._means()[0].upper()}{self._means()[1:]}; * no other knob is better")
+        lines[-1] += " in both."
         if not np.isnan(self.noise_floor):
             lines.append(
                 f"An equal rule would show {self.noise_floor:.4f} on these folds (noise floor)."
@@ -283,6 +297,13 @@ class ParetoFrontier:
         if self.note:
             lines.append(f"Knobs: {self.note}.")
         return "\n".join(lines)
+
+    def _means(self) -> str:
+        """Return what the numbers are, in words."""
+        n_folds = len(self.fold_scores)
+        if n_folds == 1:
+            return "of one held-out fold"
+        return f"means over {n_folds} held-out folds ± standard errors"
 
     def to_frame(self) -> Any:
         """Return the frontier as a data frame.
@@ -348,6 +369,9 @@ class ParetoFrontier:
         """
         if reference is None:
             reference = (self.base_disparity, self.constant_score)
+        if np.shape(reference) != (2,):
+            msg = f"reference must be (disparity, score), got {reference!r}."
+            raise ValueError(msg)
         if np.isnan(reference).any():
             msg = (
                 "hypervolume needs reference=(disparity, score), got "
@@ -366,7 +390,9 @@ class ParetoFrontier:
         """Return the best mixture of the knobs' rules within a mean held-out disparity.
 
         A mixture decides each row by one of the rules, drawn with its share. Its disparity is
-        that of the mixed group rates, which may be less than any rule's own.
+        that of the mixed group rates, which may be less than any rule's own. Exact for
+        differences, with any number of rules; for ratios, whose mean over folds is not concave in
+        the shares, the best of two rules, in steps of 0.005.
 
         Parameters
         ----------
@@ -386,13 +412,13 @@ class ParetoFrontier:
             If no mixture is within it, or the score is not linear in the decisions.
         """
         moments, rates = self._rates()
-        found = best_mixture(self.score, moments, rates, disparity)
+        found = best_mixture(self.score, moments, rates, _number("disparity", disparity))
         if found is None:
             reached = least_disparity(moments, rates)
             msg = (
-                f"No mixture of these knobs has a mean {self.disparity_name} of {disparity:g} on "
-                f"the held-out folds; {reached:.4g} is the nearest. Ask for that, or add tighter "
-                "knobs."
+                f"No mixture of {'two of ' if self.is_ratio else ''}these knobs has a mean "
+                f"{self.disparity_name} of {disparity:g} on the held-out folds; {reached:.4g} is "
+                "the nearest. Ask for that, or add tighter knobs."
             )
             raise ValueError(msg)
         return found
@@ -409,7 +435,7 @@ class ParetoFrontier:
         return [self.moments[f] for f in defined], [self.fold_rates[f] for f in defined]
 
     def interpolate(self, disparity: ArrayLike) -> Any:
-        """Return the best expected score of any mixture within some disparities.
+        """Return the best expected score of a mixture within some disparities; see `mixture`.
 
         Parameters
         ----------
@@ -422,8 +448,9 @@ class ParetoFrontier:
             Scores; NaN where no mixture is within it.
         """
         moments, rates = self._rates()
-        wanted = np.asarray(disparity, dtype=float)
-        found = [best_mixture(self.score, moments, rates, d) for d in wanted.ravel()]
+        wanted = np.asarray(disparity)
+        bounds = [_number("disparity", value) for value in wanted.ravel().tolist()]
+        found = best_mixtures(self.score, moments, rates, bounds)
         scores = np.array([np.nan if m is None else m.score for m in found]).reshape(wanted.shape)
         return float(scores) if scores.ndim == 0 else scores
 
@@ -476,7 +503,8 @@ class ParetoFrontier:
             The best of ``score - price * disparity`` (for ratios of ``1 - ratio``): what one unit
             of disparity is worth in score.
         refit : bool, default=True
-            Whether to fit on all rows.
+            Whether to fit on all rows. They are not copied when the frontier is measured: leave
+            them as they were until then.
 
         Returns
         -------
@@ -498,6 +526,11 @@ class ParetoFrontier:
             "price": price,
         }
         given = {name: value for name, value in given.items() if value is not None}
+        for name in given.keys() - {"rule"}:
+            _number(name, given[name])
+        if price is not None and price < 0:
+            msg = f"price must be >= 0, got {price!r}: disparity is not to be gained."
+            raise ValueError(msg)
         if len(given) != 1:
             msg = (
                 'select takes exactly one of "knee", max_disparity, min_ratio, min_score and '
@@ -517,29 +550,28 @@ class ParetoFrontier:
             why = f"the best {self.score_name} less {price:g} per unit of disparity"
         else:
             index, why = self._within(max_disparity, min_ratio, min_score)
-        score, gap = self.score[index], self.disparity[index]
+        score, gap, knob = self.score[index], self.disparity[index], self.knob[index].item()
         reason = (
-            f"{self.knob_name}={self.knob[index]:.4g}: {why}. {self.score_name} "
+            f"{self.knob_name}={knob:.4g}: {why}. {self.score_name} "
             f"{_with_error(score, self.score_error[index])} and {self.disparity_name} "
-            f"{_with_error(gap, self.disparity_error[index])} are means over "
-            f"{len(self.fold_scores)} held-out folds ± standard errors. The knob was chosen among "
-            f"{len(self)} on the same folds: expect a little less on new data."
+            f"{_with_error(gap, self.disparity_error[index])} are "
+            f"{self._means()}. The knob was chosen among {len(self)} on the same folds: expect a "
+            "little less on new data."
         )
         estimator = self._refitted(index) if refit else None
-        return Selection(
-            float(self.knob[index]), index, float(score), float(gap), reason, estimator
-        )
+        return Selection(knob, index, float(score), float(gap), reason, estimator)
 
     def _within(
         self, max_disparity: float | None, min_ratio: float | None, min_score: float | None
     ) -> tuple[int, str]:
         """Return the best knob within a bound on one axis, and the rule in words."""
         if min_score is not None:
-            fits = self.score >= min_score - _SAME
+            fits = self.score >= min_score - SAME
             if not fits.any():
                 msg = (
                     f"No knob has a mean {self.score_name} of {min_score:g} on the held-out "
-                    f"folds; the best has {self.score.max():.4g}. Lower min_score."
+                    f"folds; the best has {self.score.max():.4g}. Lower min_score, or add looser "
+                    "knobs."
                 )
                 raise ValueError(msg)
             inequality = np.where(fits, self._inequality(self.disparity), np.inf)
@@ -551,7 +583,7 @@ class ParetoFrontier:
             msg = f"This frontier has a {self.disparity_name}: select by {right}."
             raise ValueError(msg)
         bound = min_ratio if max_disparity is None else max_disparity
-        fits = self._inequality(self.disparity) <= self._inequality(bound) + _SAME
+        fits = self._inequality(self.disparity) <= self._inequality(bound) + SAME
         if not fits.any():
             nearest = self.disparity[self._inequality(self.disparity).argmin()]
             msg = (
@@ -566,13 +598,13 @@ class ParetoFrontier:
         return index, why
 
     def _refitted(self, index: int) -> Any:
-        if self._source is None:
+        if self._source is None or self._source.values is None:
             msg = (
                 "select fits on the data that the frontier was measured on, which pickles do not "
                 "keep. Pass refit=False and fit at the knob it names."
             )
             raise ValueError(msg)
-        return self._source.fitted_at(float(self.knob[index]))
+        return self._source.fitted_at(self._source.values[index])
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the numbers without data and estimator."""
@@ -588,7 +620,11 @@ def _standard_error(by_fold: Float, test_ratio: float) -> Any:
 
 
 def _with_error(value: float, error: float) -> str:
-    return f"{value:.4f} ± {error:.4f}"
+    return f"{value:.4f}" if np.isnan(error) else f"{value:.4f} ± {error:.4f}"
+
+
+def _as_text(knob: Any) -> str:
+    return f"{knob:.4f}" if isinstance(knob, float) else str(knob)
 
 
 def _disparity_name(criterion: Criterion) -> str:
@@ -634,7 +670,7 @@ def fairness_frontier(
     ----------
     estimator : estimator
         What to measure: an estimator of this package, a pipeline that ends in one, or any
-        classifier with `knob`. It is cloned.
+        classifier with `knob`. It is cloned: later changes to it change nothing.
     X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
         Rows.
     y : array-like of shape (n_samples,)
@@ -647,13 +683,17 @@ def fairness_frontier(
     knob : str, callable or None, default=None
         How other estimators are turned: the name of a parameter (``"C"``,
         ``"clf__constraint__max_difference"``), or a callable ``(estimator, value) -> estimator``
-        that gets a clone and returns what to fit. None turns by `at`.
+        that gets a clone and returns what to fit. Values reach both as they are given. None turns
+        by `at`.
     knob_values : array-like of shape (n_knobs,), default=None
         Values of the knob, ascending. None, with no bounds given either, takes values from the
         noise floor of all rows (what a perfectly equal rule would show on them) to the disparity
-        of the model without a constraint: 21 for `at`, 9 where each is a fit.
+        of the model without a constraint, and a few looser ones up to no bound at all, since a
+        rule without a bound may be less equal than that model: 21 for `at`, 9 where each is a fit.
     cv : int, splitter or iterable of splits, default=5
-        Held-out folds; a whole number makes stratified ones.
+        Held-out folds; a whole number makes stratified ones. Test folds may leave out rows or
+        repeat them, but no fold tests on rows that it is fitted on. To keep groups of rows
+        together, give the splits: ``list(GroupKFold(5).split(X, y, persons))``.
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns), default=None
         Groups of the rows, passed on where `fit` and `predict` take them. None takes the
         estimator's own `sensitive_columns`.
@@ -662,21 +702,25 @@ def fairness_frontier(
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows, >= 0, in fits, scores and (with the estimator's `weight_rates`) rates.
     criteria : Criterion or sequence of Criterion, default=None
-        What to measure; the first is the horizontal axis. None takes the estimator's own.
+        What to measure; the first is the horizontal axis. None takes the estimator's own, what
+        turns first.
     scoring : str or callable, default="accuracy"
         "accuracy", "balanced_accuracy" and "neg_mean_cost" (with the estimator's `costs`) are
         computed in expectation over the rule's own randomness. Any other scorer of scikit-learn
         sees the decisions of `predict`, and has no mixtures.
     decision : callable, default=None
         ``(fitted, X, groups) -> probabilities`` of the positive label, or of both, for estimators
-        that decide at random without a `decision_probability`. None takes `predict`. For a
+        that decide at random without a `decision_probability`, for scores in expectation only;
+        for fairlearn's, ``lambda fitted, X, groups: fitted._pmf_predict(X)``, with
+        ``sensitive_features=groups`` for its `ThresholdOptimizer`. None takes `predict`. For a
         pipeline it gets the last step, and X as that sees it.
     base_estimator : estimator, default=None
-        The model without a constraint. None takes the one that a constrained estimator wraps;
-        with a callable knob around a plain classifier, that classifier.
+        The model without a constraint. None takes the one that a constrained estimator wraps, or
+        the estimator itself turned to no bound where it wraps none; with a callable knob around a
+        plain classifier, that classifier.
     pos_label : int, float, bool or str, default=None
-        The label whose prediction counts as selection; None takes the estimator's own, else the
-        larger of the two.
+        The label whose prediction counts as selection, for estimators without a `pos_label` of
+        their own; None takes the estimator's, else the larger of the two.
     n_jobs : int, default=None
         Folds measured in parallel, as in joblib: inside
         ``joblib.parallel_config(backend="dask")`` on the workers of a Dask cluster, and likewise
@@ -692,8 +736,9 @@ def fairness_frontier(
     Raises
     ------
     ValueError
-        If the estimator has no knob, knobs are empty or not ascending, no groups are given, or
-        the data cannot define the criterion on any fold.
+        If the estimator has no knob, knobs are empty or not ascending, no groups are given, folds
+        share rows with their training rows, a fold does not define the score, or no fold defines
+        the criterion.
 
     Warns
     -----
@@ -732,7 +777,7 @@ def fairness_frontier(
     >>> frontier.select(max_disparity=0.15, refit=False).knob
     0.1
     """
-    source, criteria, turned, values = check_sweep(
+    source, measured, turned = check_sweep(
         estimator,
         X,
         y,
@@ -750,31 +795,31 @@ def fairness_frontier(
         pos_label=pos_label,
         verbose=verbose,
     )
-    data = source.data
-    splits = [
-        (np.asarray(train), np.asarray(test))
-        for train, test in check_cv(cv, data.y, classifier=True).split(data.X, data.y)
-    ]
+    splits = held_out_splits(cv, source.data.X, source.data.y)
+    if not splits or not all(len(test) for _, test in splits):
+        msg = f"cv must give one fold or more, each with test rows, got {cv!r}."
+        raise ValueError(msg)
     names = [f"fold {f + 1} of {len(splits)}" for f in range(len(splits))]
     n_folds = len(splits)
     parallel = Parallel(n_jobs=n_jobs)
     begun: list[Fold | None] = [None] * n_folds
     note = "as given"
-    if values is None:
+    if source.values is None:
         # Fitted estimators are kept for the knobs where they need not travel between processes.
         keep = effective_n_jobs(n_jobs) == 1
         begun = parallel(
-            delayed(source.fold)(name, *split, (), keep=keep, only_base=True)
+            delayed(source.fold)(name, *split, keep=keep, only_base=True)
             for name, split in zip(names, splits, strict=True)
         )
         values, note = _default_knobs(source, turned, begun)
+        source = replace(source, values=values)
         if verbose:
             print(f"[fairness_frontier] {len(values)} knobs, {source.knob_name} {note}")
     results = parallel(
-        delayed(source.fold)(name, *split, values.tolist(), fold)
+        delayed(source.fold)(name, *split, fold)
         for name, split, fold in zip(names, splits, begun, strict=True)
     )
-    return _assemble(source, criteria, values, note, splits, results)
+    return _assemble(source, measured, note, splits, results)
 
 
 # ---------------------------------------------------------------------------------------------
@@ -822,13 +867,13 @@ def _fold_disparity(criterion: Criterion, n_strata: int, mass: Float, sums: Floa
 
 def _default_knobs(
     source: Sweep, turned: Criterion, folds: Sequence[Fold | None]
-) -> tuple[Float, str]:
-    """Return knobs between the noise floor of all rows and the base model, and that in words."""
+) -> tuple[list[Any], str]:
+    """Return knobs from the noise floor of all rows to no bound, and that in words."""
     done = [(fold, fold.base) for fold in folds if fold is not None and fold.base is not None]
     if len(done) < len(folds):
         msg = (
-            "Default knobs end at the disparity of the model without a constraint, which is not "
-            "known here. Pass knob_values=, or base_estimator=."
+            "Default knobs are placed by the disparity of the model without a constraint, which "
+            "is not known here. Pass knob_values=, or base_estimator=."
         )
         raise ValueError(msg)
     data, n_strata = source.data, source.n_strata
@@ -838,52 +883,54 @@ def _default_knobs(
     squares = cell_mass(data.positive, data.unit, squared, source.n_units)
     held_out = np.sum([fold.rate_mass for fold, _ in done], axis=0)
     sums = np.sum([base.rate for _, base in done], axis=0)
-    units = {next(turned.parities()): 1.0}
-    if source.turns and source.knob_name == "factor":
-        # In units of its bound; what has no bound to scale does not turn.
-        units = {p: p.max_difference for p in turned.parities() if p.max_difference}
-    ends = []
-    for parity, unit in units.items():
+    by_factor = source.turns and source.knob_name == "factor"
+    # A factor is in units of each bound; what has no bound to scale does not turn.
+    parities = list(turned.parities())
+    parities = [p for p in parities if p.max_difference] if by_factor else parities[:1]
+    unit = [p.max_difference if by_factor else 1.0 for p in parities]
+    floors, ends = [], []
+    for parity in parities:
         common = _common_rates(parity, n_strata, held_out, sums)
-        floor = _floor(parity, n_strata, mass, squares, common)
+        floors.append(_floor(parity, n_strata, mass, squares, common))
         by_fold = np.array(
             [_fold_disparity(parity, n_strata, fold.rate_mass, base.rate) for fold, base in done]
         )
-        defined = by_fold[~np.isnan(by_fold)]
-        if not len(defined):
-            msg = (
-                f"{type(parity).__name__} compares rates of two groups, and no held-out fold has "
-                "rows of two groups for each of its rates. Use fewer folds, larger groups or "
-                "another criterion."
-            )
-            raise ValueError(msg)
-        ends.append((floor / unit, float(defined.mean()) / unit))
-    if not ends:
-        msg = (
-            "A factor needs a difference bound above 0 to scale, and "
-            f"{turned!r} has none. Pass knob= to turn something else."
-        )
-        raise ValueError(msg)
-    # The factor starts where the first of the criteria is in the noise, ends where none binds.
-    floor, base = ends[0][0], max(end for _, end in ends)
-    n_knobs = _N_TURNED if source.turns else _N_REFITTED
-    low, high = min(floor, base), max(floor, base)
-    is_beyond_noise = base < floor if source.knob_name == "min_ratio" else base > floor
+        if np.isnan(by_fold).all():
+            raise ValueError(_nothing_to_compare(parity))
+        ends.append(float(np.nanmean(by_fold)))
+    # As differences from equality, which a looser bound lets be larger.
+    floor, base = np.array(floors), np.array(ends)
+    if is_ratio(parities[0]):
+        floor, base = 1 - floor, 1 - base
+    # The factor starts where the first of the criteria is in the noise, and ends where none binds.
+    tightest, plain, loosest = (floor / unit)[0], (base / unit).max(), (1 / np.array(unit)).max()
+    low, high = sorted((tightest, plain))
+    n_tight, n_loose = _TURNED if source.turns else _REFITTED
+    knobs = np.linspace(low, high, n_tight if high - low >= 1e-6 else 1)
+    if high < loosest:
+        knobs = np.append(knobs, np.geomspace(max(high, 1e-3), loosest, n_loose + 1)[1:])
+    if is_ratio(parities[0]):
+        knobs, tightest, plain = 1 - knobs[::-1], 1 - tightest, 1 - plain
+    first = f" of {_disparity_name(parities[0])} over its bound" if by_factor else ""
     note = (
-        f"between the noise floor of all rows ({floor:.4g}) and the model without a constraint "
-        f"({base:.4g})"
+        f"from the noise floor of all rows{first} ({tightest:.4g}) past the plain model "
+        f"({plain:.4g}) to no bound"
     )
-    if not is_beyond_noise:
-        note += ", whose disparity is within the noise"
-    if high - low < 1e-6:
-        return np.array([low]), note
-    return np.linspace(low, high, n_knobs), note
+    if (base <= floor).all():
+        note += "; the disparity of the plain model is within the noise"
+    return knobs.tolist(), note
+
+
+def _nothing_to_compare(criterion: Criterion) -> str:
+    return (
+        f"{type(criterion).__name__} compares rates of two groups, and no held-out fold has rows "
+        "of two groups for each of its rates. Use fewer folds, larger groups or another criterion."
+    )
 
 
 def _assemble(
     source: Sweep,
     criteria: tuple[Criterion, ...],
-    knobs: Float,
     note: str,
     splits: Sequence[tuple[Int, Int]],
     folds: Sequence[Fold],
@@ -909,6 +956,7 @@ def _assemble(
                 for c in criteria
             ]
         )
+    _check_scores(source, np.vstack([*scores.T, *([base_scores] if bases else [])]))
     _check_defined(criteria, n_strata, folds, disparity)
 
     moments = tuple(first._moments_of_mass(fold.rate_mass, n_strata) for fold in folds)
@@ -933,9 +981,9 @@ def _assemble(
     floors = [_floor(first, n_strata, f.rate_mass, f.squares, common) for f in folds]
     return ParetoFrontier(
         knob_name=source.knob_name,
-        knob=knobs,
+        knob=np.asarray(source.values),
         criteria=criteria,
-        score_name=source.scoring if isinstance(source.scoring, str) else "score",
+        score_name=scorer_name(source.scoring),
         fold_scores=scores,
         disparities=disparity,
         base_fold_scores=base_scores,
@@ -947,8 +995,21 @@ def _assemble(
         fold_rates=rates if is_linear else (),
         note=note,
         folds=_fingerprint(source, splits),
+        costs=source.costs,
         _source=source,
     )
+
+
+def _check_scores(source: Sweep, by_fold: Float) -> None:
+    """Raise where a fold has no score; the last axis is that of the folds."""
+    missing = np.flatnonzero(~np.isfinite(by_fold).all(axis=0)) + 1
+    if len(missing):
+        msg = (
+            f"{scorer_name(source.scoring)} is not defined on fold "
+            f"{', '.join(map(str, missing))}. Use folds that hold both labels, such as stratified "
+            "ones, or another scoring."
+        )
+        raise ValueError(msg)
 
 
 def _check_defined(
@@ -960,12 +1021,7 @@ def _check_defined(
     """Raise where no fold defines a criterion; warn where a fold lacks rows for a rate."""
     for criterion, by_fold in zip(criteria, disparity, strict=True):
         if np.isnan(by_fold).any(axis=1).all():
-            msg = (
-                f"{type(criterion).__name__} compares rates of two groups, and no held-out fold "
-                "has rows of two groups for each of its rates. Use fewer folds, larger groups or "
-                "another criterion."
-            )
-            raise ValueError(msg)
+            raise ValueError(_nothing_to_compare(criterion))
     everywhere = np.sum([fold.rate_mass for fold in folds], axis=0)
     lacking, left_out = [], []
     for f, fold in enumerate(folds):
@@ -993,11 +1049,15 @@ def _check_defined(
 
 
 def _fingerprint(source: Sweep, splits: Sequence[tuple[Int, Int]]) -> str:
-    """Return a digest of the test rows of every fold, with their labels and groups."""
+    """Return a digest of the test rows of every fold, with their labels, groups and weights."""
+    data = source.data
+    columns: list[NDArray[Any]] = [np.arange(len(data.y)), data.positive, data.unit]
+    if data.weight is not None:
+        columns += [data.weight, np.full(len(data.y), source.weight_rates)]
     digest = hashlib.sha256()
     for _, test in splits:
-        for array in (test, source.data.positive[test], source.data.unit[test]):
-            digest.update(np.ascontiguousarray(array).tobytes())
+        for column in columns:
+            digest.update(np.ascontiguousarray(column[test]).tobytes())
     return digest.hexdigest()[:16]
 
 
@@ -1101,7 +1161,8 @@ def compare_frontiers(
     Parameters
     ----------
     frontiers : dict of str to ParetoFrontier
-        Two methods or more by name, measured on the same folds with the same score and criterion.
+        Two methods or more by name, measured on the same folds with the same weights, score and
+        criterion. Scorers are told apart by their names.
     at : float or array-like
         Mean held-out disparities to compare at.
     confidence : float, default=0.95
@@ -1116,7 +1177,7 @@ def compare_frontiers(
     Raises
     ------
     ValueError
-        If there are fewer than two, or they differ in folds, score or criterion.
+        If there are fewer than two, or they differ in folds, weights, score, costs or criterion.
 
     Notes
     -----
@@ -1156,22 +1217,18 @@ def compare_frontiers(
     if not is_number:
         msg = f"confidence must be in (0, 1), got {confidence!r}."
         raise ValueError(msg)
+    check_comparable(frontiers, same_folds=True)
     first = next(iter(frontiers.values()))
-    for what in ("folds", "score_name", "disparity_name"):
-        found = {name: getattr(frontier, what) for name, frontier in frontiers.items()}
-        if len(set(found.values())) > 1:
-            msg = f"Frontiers must agree in {what} to be compared, got {found}."
-            raise ValueError(msg)
     n_folds = len(first.fold_scores)
     if n_folds < 2:
         msg = f"A comparison needs two folds or more, got {n_folds}."
         raise ValueError(msg)
     quantile = stdtrit(n_folds - 1, 0.5 + confidence / 2)
     lines = []
-    for disparity in np.atleast_1d(np.asarray(at, dtype=float)).tolist():
-        by_fold = {
-            name: _scores_within(frontier, disparity) for name, frontier in frontiers.items()
-        }
+    wanted = [_number("at", value) for value in np.atleast_1d(at).tolist()]
+    found = {name: _scores_within(frontier, wanted) for name, frontier in frontiers.items()}
+    for i, disparity in enumerate(wanted):
+        by_fold = {name: scores[i] for name, scores in found.items()}
         for one, other in combinations(by_fold, 2):
             a, b = by_fold[one], by_fold[other]
             if a is None or b is None:
@@ -1200,8 +1257,41 @@ def compare_frontiers(
     return FrontierComparison(tuple(lines), first.score_name, confidence)
 
 
-def _scores_within(frontier: ParetoFrontier, disparity: float) -> Float | None:
-    """Return the score on each fold of the best mixture within a disparity."""
+def _scores_within(frontier: ParetoFrontier, disparities: Sequence[float]) -> list[Float | None]:
+    """Return the score on each fold of the best mixture within each disparity."""
     moments, rates = frontier._rates()
-    found = best_mixture(frontier.score, moments, rates, disparity)
-    return None if found is None else frontier.fold_scores @ found.weight
+    found = best_mixtures(frontier.score, moments, rates, disparities)
+    return [None if best is None else frontier.fold_scores @ best.weight for best in found]
+
+
+def check_comparable(frontiers: Mapping[str, Any], *, same_folds: bool = False) -> None:
+    """Raise where frontiers differ in score or criterion, or in the rows they are measured on."""
+    parts = (["folds"] if same_folds else []) + ["score_name", "criterion"]
+    if next(iter(frontiers.values())).score_name == "neg_mean_cost":
+        parts.append("costs")
+    for what in parts:
+        found = {name: getattr(frontier, what) for name, frontier in frontiers.items()}
+        # Criteria are the same that measure the same, whatever their bounds.
+        kinds = {_kind(value) if what == "criterion" else value for value in found.values()}
+        if len(kinds) > 1:
+            held_out = " (held-out rows, their labels, groups and weights)"
+            msg = (
+                f"Frontiers must agree in {what}{held_out if what == 'folds' else ''} to be "
+                f"compared, got {found}."
+            )
+            raise ValueError(msg)
+
+
+def _kind(criterion: Criterion) -> tuple[Any, ...]:
+    """Return what a criterion's disparity is of, whatever its bound."""
+    return tuple(
+        (parity._rates(), parity.reference, is_ratio(parity)) for parity in criterion.parities()
+    )
+
+
+def _number(name: str, value: Any) -> float:
+    """Return what must be a finite number."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not np.isfinite(float(value)):
+        msg = f"{name} must be a finite number, got {value!r}."
+        raise ValueError(msg)
+    return float(value)

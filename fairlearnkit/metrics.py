@@ -1008,13 +1008,17 @@ class _BestWithin(BaseEstimator):
         if len(within):
             order = np.lexsort((-disparity[within], -score[within]))
             return int(within[order[0]])
-        if np.isnan(disparity).all():
+        known = ~np.isnan(score) & ~np.isnan(disparity)
+        if not known.any():
+            missing = [np.count_nonzero(np.isnan(column)) for column in (score, disparity)]
             msg = (
-                f"No candidate has a disparity: all scores {self.disparity!r} are NaN. Set "
-                "error_score='raise' to see why, and use folds that hold every group."
+                f"No candidate has both scores: of {len(score)} candidates {missing[0]} have "
+                f"{self.score!r} NaN and {missing[1]} have {self.disparity!r} NaN. A fold with "
+                "rows of one group only has no disparity: use folds that hold every group. Where "
+                "a fit failed, error_score='raise' shows why."
             )
             raise InfeasibleConstraintError(msg)
-        nearest = int(np.nanargmax(disparity))
+        nearest = int(np.where(known, disparity, -np.inf).argmax())
         msg = (
             f"No candidate keeps the cross-validated disparity within {name}={bound:g}. The "
             f"closest, {cv_results['params'][nearest]}, has {abs(disparity[nearest]):.4g} with a "

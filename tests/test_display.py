@@ -32,7 +32,9 @@ from fairlearnkit.display import (
     GroupROCDisplay,
     ParetoFrontierDisplay,
     ScoreDistributionDisplay,
+    _color,
     _disparity_label,
+    _marker,
 )
 from fairlearnkit.metrics import demographic_parity_difference, group_rates
 
@@ -73,6 +75,7 @@ def frontier(**changes):
         "noise_floor": 0.015,
         "score_name": "accuracy",
         "criterion": DemographicParity(max_difference=0.1),
+        "costs": (1.0, 1.0),
     }
     return SimpleNamespace(**{**given, **changes})
 
@@ -105,6 +108,14 @@ def test_intervals():
     np.testing.assert_allclose(across[:, 1, 0], [0.02 + t * 0.02, 0.06 + t * 0.01, 0.2 + t * 0.02])
     np.testing.assert_allclose(up[:, 0, 1], np.array([0.7, 0.8, 0.85]) - t * 0.01)
     assert "90% intervals" in labels_of(display)
+
+
+def test_intervals_of_ratios_stop_at_one():
+    """No ratio is above 1."""
+    made = frontier(criterion=DemographicParity(min_ratio=0.8), disparity_error=np.full(4, 0.5))
+    across = ParetoFrontierDisplay.from_frontier(made).points_[""].lines[2][0].get_segments()
+    ends = np.array(across)[:, :, 0]
+    np.testing.assert_allclose([ends.min(), ends.max()], [0.0, 1.0])
 
 
 def test_one_fold_has_no_intervals():
@@ -144,8 +155,16 @@ def test_certified_band():
     for corner in ([0.0, 0.7], [0.0, 0.72], [0.1, 0.8], [0.1, 0.81]):
         assert np.isclose(corners, corner).all(axis=1).any()
     assert corners[:, 0].max() <= display.ax_.get_xlim()[1] + 1e-12
-    with pytest.raises(ValueError, match="'recall'"):
-        ParetoFrontierDisplay.from_frontier(frontier(score_name="recall"), certified=curve)
+    factors = CostFrontier("factor", curve.knob, curve.cost)
+    for made, band, match in (
+        (frontier(score_name="recall"), curve, "'recall'"),
+        (frontier(), factors, "its knob 'factor'"),
+        (frontier(knob_name="factor"), curve, "knob 'factor'"),
+        (frontier(costs=(1.0, 3.0)), curve, r"costs \(1.0, 3.0\)"),
+        (frontier(), 0.1, "curve 'float'"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            ParetoFrontierDisplay.from_frontier(made, certified=band)
 
 
 def test_ratios_turn_round():
@@ -162,15 +181,16 @@ def test_ratios_turn_round():
     ("arguments", "match"),
     [
         ({"frontier": {}}, "empty dict"),
+        ({"frontier": 3}, "what fairness_frontier returns, got 3"),
         ({"frontier": frontier(), "selected": 0.3}, r"one of \[0.0, 0.05, 0.1, 0.2\], got 0.3"),
         ({"frontier": frontier(), "confidence": 1.0}, "confidence must be in"),
         ({"frontier": {"a": frontier(), "b": frontier()}, "selected": 0.05}, "by the name"),
         ({"frontier": {"a": frontier()}, "selected": {"c": 0.05}}, r"names among \['a'\]"),
         (
             {"frontier": {"a": frontier(), "b": frontier(criterion=EqualizedOdds())}},
-            "one criterion",
+            "agree in criterion",
         ),
-        ({"frontier": {"a": frontier(), "b": frontier(score_name="f1")}}, "one score_name"),
+        ({"frontier": {"a": frontier(), "b": frontier(score_name="f1")}}, "agree in score_name"),
     ],
 )
 def test_bad_frontiers(arguments, match):
@@ -235,6 +255,46 @@ def test_weighted_rates_have_wider_intervals():
     z = 1.959963984540054
     effective = [WEIGHT[g == GROUPS].sum() ** 2 / (WEIGHT[g == GROUPS] ** 2).sum() for g in (0, 1)]
     np.testing.assert_allclose(limit - rate, z * np.sqrt(limit * (1 - limit) / effective))
+
+
+def test_rows_without_weight_are_not_counted():
+    """A row of weight 0 is no row that a rate is taken over."""
+    decided = DecisionTreeClassifier(max_depth=2).fit(X, Y).predict(X)
+    kept = np.arange(len(Y)) % 4 > 0
+    given = {"rates": SELECTION_RATE}
+    display = GroupRatesDisplay.from_predictions(
+        Y, decided, sensitive_features=GROUPS, sample_weight=kept.astype(float), **given
+    )
+    alone = GroupRatesDisplay.from_predictions(
+        Y[kept], decided[kept], sensitive_features=GROUPS[kept], **given
+    )
+    for found, expected in ((display.count, alone.count), (display.lower, alone.lower)):
+        np.testing.assert_allclose(found["selection_rate"], expected["selection_rate"])
+
+
+def test_many_groups_on_small_axes():
+    """Where not all names can be read, those of the lowest and the highest group are there."""
+    rng = np.random.default_rng(0)
+    groups = np.array([f"group {i}" for i in range(10)])[rng.integers(10, size=2000)]
+    _, ax = plt.subplots(figsize=(4, 3), layout="constrained")
+    display = GroupRatesDisplay.from_predictions(
+        rng.integers(2, size=2000), rng.integers(2, size=2000), sensitive_features=groups, ax=ax
+    )
+    named = ax.get_yticklabels()
+    assert len(named) == 2 * 4
+    assert all(text.get_fontsize() >= 5 for text in named)
+    rates = display.rates["selection_rate"]
+    labels = display.rates.groups[[rates.argmin(), rates.argmax()]]
+    assert {text.get_text().split(" (")[0] for text in named[:2]} == set(labels)
+    # Every group is drawn, the lowest on top.
+    place = [-bars.lines[0].get_ydata()[0] for bars in display.errorbars_["selection_rate"]]
+    np.testing.assert_array_equal(np.argsort(place), np.argsort(rates))
+
+
+def test_no_two_groups_look_alike():
+    """A colour that comes again comes with another marker."""
+    looks = {(_color(i), _marker(i)) for i in range(40)}
+    assert len(looks) == 40
 
 
 def test_expected_rates_of_an_estimator(thresholds):
@@ -373,6 +433,41 @@ def test_roc_of_a_plain_classifier():
     assert not display.feasible
 
 
+def test_operating_points_in_one_place_are_all_seen():
+    """Of groups that operate at the same point the first are rings around the last."""
+    y, score = [1, 0] * 3, [0.9, 0.1] * 3
+    group = ["a", "a", "b", "b", "c", "c"]
+    display = GroupROCDisplay.from_predictions(y, score, sensitive_features=group, thresholds=0.5)
+    sizes = [display.operating_[label].get_markersize() for label in "abc"]
+    assert sizes[0] > sizes[1] > sizes[2]
+    faces = [display.operating_[label].get_markerfacecolor() for label in "abc"]
+    assert faces[:2] == ["none", "none"]
+    assert faces[2] != "none"
+
+
+@pytest.mark.parametrize(
+    ("score", "match"),
+    [
+        ([0.5, np.nan], "y_score must be finite, got 1 of 2"),
+        ([0.5], "one score per row"),
+        ([[0.5, 0.5], [0.2, 0.8]], "column of the positive label"),
+    ],
+)
+def test_bad_scores(score, match):
+    """Scores are one finite number per row, in both displays that draw them."""
+    with pytest.raises(ValueError, match=match):
+        GroupROCDisplay.from_predictions([0, 1], score, sensitive_features=[0, 1])
+    with pytest.raises(ValueError, match=match if len(score) == 2 else "one value per row"):
+        ScoreDistributionDisplay.from_predictions(score, sensitive_features=[0, 1])
+
+
+def test_a_positive_label_that_is_not_there():
+    """The message names the labels."""
+    learner = LogisticRegression().fit(X, Y)
+    with pytest.raises(ValueError, match=r"one of the labels \[0, 1\], got 5"):
+        ScoreDistributionDisplay.from_estimator(learner, X, sensitive_features=GROUPS, pos_label=5)
+
+
 # Scores
 
 
@@ -398,6 +493,25 @@ def test_scores_that_thresholds_came_from(thresholds):
     """Without rows the out-of-fold scores are drawn."""
     display = ScoreDistributionDisplay.from_estimator(thresholds)
     assert sum(display.count.values()) == len(Y)
+
+
+def test_strips_on_small_axes_are_mostly_bars():
+    """Five strips on small axes have short headings, and no tick labels that touch."""
+    rng = np.random.default_rng(0)
+    groups = np.array([f"group {i}" for i in range(5)])[rng.integers(5, size=500)]
+    figure, ax = plt.subplots(figsize=(4, 3), layout="constrained")
+    display = ScoreDistributionDisplay.from_predictions(
+        rng.random(500),
+        sensitive_features=groups,
+        thresholds={label: [(0.2, 0.3), (0.5, 0.3), (0.8, 0.4)] for label in set(groups)},
+        ax=ax,
+    )
+    figure.draw_without_rendering()
+    boxes = [t.get_window_extent() for t in ax.get_yticklabels() if t.get_text()]
+    boxes = sorted(boxes, key=lambda box: box.y0)
+    assert all(a.y1 <= b.y0 + 1 for a, b in pairwise(boxes))
+    top = max(share.max() for share in display.shares.values())
+    assert 5 * top > 0.45 * ax.get_ylim()[1]
 
 
 def test_scores_of_predictions():

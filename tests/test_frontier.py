@@ -9,15 +9,24 @@ import pytest
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, f1_score, make_scorer
-from sklearn.model_selection import KFold, PredefinedSplit, StratifiedKFold
+from sklearn.metrics import accuracy_score, f1_score, make_scorer, recall_score
+from sklearn.model_selection import (
+    GroupKFold,
+    KFold,
+    PredefinedSplit,
+    ShuffleSplit,
+    StratifiedKFold,
+)
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.tree import DecisionTreeClassifier
 
 from fairlearnkit import (
     AllOf,
+    ConstrainedLogisticRegression,
     DemographicParity,
     EqualizedOdds,
     EqualOpportunity,
@@ -287,16 +296,17 @@ def test_string_labels_and_positive_label():
 
 
 def test_default_knobs_start_at_the_noise_floor(capsys):
-    """From what equal rates would show on all rows to the disparity of the plain model."""
+    """From what equal rates would show on all rows past the plain model to no bound at all."""
     found = measured(max_differences=None, verbose=1)
 
     assert len(found) == 21
-    assert found.knob[-1] == pytest.approx(found.base_disparity)
+    assert found.knob[-5] == pytest.approx(found.base_disparity)
+    assert found.knob[-1] == 1.0
     # Folds have a third of the rows: differences there are about √3 times as large.
     assert found.noise_floor / found.knob[0] == pytest.approx(np.sqrt(3), rel=0.15)
     assert "noise floor of all rows" in repr(found)
     printed = capsys.readouterr().out
-    assert "21 knobs, max_difference between the noise floor" in printed
+    assert "21 knobs, max_difference from the noise floor" in printed
     assert "fold 3 of 3: 21 knobs" in printed
 
 
@@ -323,7 +333,8 @@ def test_ratios():
     """Under a ratio the knob is `min_ratio`, larger is more equal, and mixtures are searched."""
     found = measured(thresholds(DemographicParity(min_ratio=0.8)), max_differences=None)
     assert found.knob_name == "min_ratio"
-    assert found.knob[0] == pytest.approx(found.base_disparity)
+    assert found.knob[4] == pytest.approx(found.base_disparity)
+    assert found.knob[0] == pytest.approx(0.0)
     assert found.noise_floor < found.knob[-1] < 1
     assert found.disparity[-1] > found.disparity[0]
     assert found.non_dominated[found.disparity.argmax()]
@@ -336,6 +347,15 @@ def test_ratios():
         found.select(max_disparity=0.1)
     with pytest.raises(ValueError, match="differences only"):
         found.price(0.7)
+
+
+def test_default_knobs_of_a_ratio_that_is_refitted():
+    """They run from no bound to the noise floor, as where they are turned."""
+    estimator = thresholds(DemographicParity(min_ratio=0.8))
+    found = measured(estimator, knob="constraint__min_ratio", max_differences=None)
+    turned = measured(estimator, max_differences=None)
+    assert len(found) == 9
+    np.testing.assert_allclose(found.knob[[0, 2, -1]], turned.knob[[0, 4, -1]], atol=1e-12)
 
 
 def test_another_form_of_bound():
@@ -359,7 +379,50 @@ def test_all_of_turns_by_a_factor():
     assert turned[1].min_ratio == 0.5
     default = measured(thresholds(both), max_differences=None)
     assert default.knob_name == "factor"
-    assert default.knob[-1] * 0.05 == pytest.approx(default.base_disparity)
+    assert default.knob[-5] * 0.05 == pytest.approx(default.base_disparity)
+    assert default.knob[-1] * 0.05 == pytest.approx(1.0)
+    assert "equal opportunity difference over its bound" in default.note
+
+
+def test_default_knobs_reach_the_rule_without_a_bound():
+    """What no bound holds back may be less equal than the plain model: knobs go that far."""
+    estimator = thresholds(DemographicParity(max_difference=0.1), costs={"fp": 1.0, "fn": 2.0})
+    found = measured(estimator, max_differences=None, scoring="neg_mean_cost")
+    free = measured(estimator, max_differences=[1.0], scoring="neg_mean_cost")
+    assert found.disparity[-1] == pytest.approx(free.disparity[0])
+    assert found.disparity[-1] > found.base_disparity
+
+
+def test_an_estimator_that_wraps_no_model():
+    """Its model without a constraint is itself with nothing bounded."""
+    estimator = ConstrainedLogisticRegression(DemographicParity(max_difference=0.1))
+    found = measured(estimator, max_differences=None)
+    np.testing.assert_allclose(found.base_fold_scores, found.fold_scores[:, -1])
+    np.testing.assert_allclose(found.base_fold_disparities, found.fold_disparities[:, -1])
+    assert found.knob[-1] == 1.0
+
+
+def test_the_axis_is_what_turns():
+    """Of an `AllOf` the first criterion with a difference bound is the axis; without one, none."""
+    both = AllOf([DemographicParity(min_ratio=0.5), EqualOpportunity(max_difference=0.05)])
+    found = measured(thresholds(both), max_differences=None, knob_values=[0.5, 1.0])
+    assert found.criterion == EqualOpportunity(max_difference=0.05)
+    assert found.criteria[1] == DemographicParity(min_ratio=0.5)
+    ratios = thresholds(AllOf([DemographicParity(min_ratio=0.8)]))
+    with pytest.raises(ValueError, match="needs a difference bound above 0"):
+        measured(ratios, max_differences=None, knob_values=[0.5, 1.0])
+
+
+def test_whole_numbers_stay_whole():
+    """Values of a parameter reach it as they are given."""
+    tree = DecisionTreeClassifier(random_state=0)
+    options = {"criteria": DemographicParity(), "max_differences": None, "knob": "max_depth"}
+    for values in ([1, 2, 4], np.array([1, 2, 4])):
+        found = measured(tree, knob_values=values, **options)
+        chosen = found.select(min_score=0.0)
+        assert chosen.estimator.max_depth == chosen.knob
+        assert type(chosen.estimator.max_depth) is int
+        assert str(found).splitlines()[1].split()[0] == "1"
 
 
 def test_a_callable_knob():
@@ -442,6 +505,58 @@ def test_dask_workers_agree():
 
 
 # ---------------------------------------------------------------------------------------------
+# Folds
+
+
+@pytest.mark.parametrize("weight", [None, np.ones(len(Y))])
+def test_splits_may_be_masks(weight):
+    """Masks are the rows that they mark, and standard errors know how many."""
+    masks = [
+        tuple(np.isin(np.arange(len(Y)), rows) for rows in split) for split in FOLDS.split(X, Y)
+    ]
+    found = measured(cv=masks, sample_weight=weight)
+    assert found.test_ratio == FRONTIER.test_ratio == 0.5
+    np.testing.assert_allclose(found.score_error, FRONTIER.score_error)
+
+
+def test_random_splits():
+    """Test folds need not partition the rows."""
+    found = measured(cv=ShuffleSplit(2, test_size=0.25, random_state=0))
+    assert found.test_ratio == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("cv", "message"),
+    [
+        ([(np.arange(600), np.arange(500, 900))], "100 rows in both"),
+        ([], "one fold or more"),
+        ([(np.arange(600), np.arange(0))], "each with test rows"),
+        ([(np.arange(600), [901])], "split the 900 rows"),
+        ([(np.flatnonzero(Y), np.flatnonzero(Y == 0))], "both classes, got one with 1 only"),
+        (GroupKFold(3), r"cv=list\(cv.split\(X, y, groups\)\)"),
+    ],
+)
+def test_splits_that_hold_nothing_out(cv, message):
+    """Rows that a fit has seen are not measured, and what cannot be split says why."""
+    with pytest.raises(ValueError, match=message):
+        measured(cv=cv)
+
+
+def test_a_score_that_a_fold_cannot_define():
+    """A score that is NaN on a fold is an error that names the fold, without bare warnings."""
+    order = np.argsort(Y, kind="stable")
+    options = {"cv": KFold(5), "sensitive_features": GROUPS[order], "max_differences": [0.1]}
+    with pytest.raises(ValueError, match=r"balanced_accuracy is not defined on fold 1, 2, 4, 5"):
+        fairness_frontier(
+            thresholds(DemographicParity(max_difference=0.1)),
+            X[order],
+            Y[order],
+            scoring="balanced_accuracy",
+            **options,
+        )
+
+
+# ---------------------------------------------------------------------------------------------
 # Frontiers made by hand: group rates (r, r - gap) of two groups on every fold.
 
 
@@ -506,6 +621,9 @@ def test_no_knee_is_none():
         ({"max_disparity": 0.01}, "the nearest has 0.02"),
         ({"min_score": 0.9}, "the best has 0.82"),
         ({"min_ratio": 0.9}, "select by max_disparity"),
+        ({"price": -1}, "price must be >= 0, got -1"),
+        ({"max_disparity": "a"}, "max_disparity must be a finite number, got 'a'"),
+        ({"min_score": 0.9}, "or add looser knobs"),
         ({"max_disparity": 0.2}, "refit=False"),  # made by hand: no data to fit on
     ],
 )
@@ -521,6 +639,8 @@ def test_hypervolume_by_hand():
     made = hand_made(SCORES, GAPS)
     assert made.hypervolume() == pytest.approx(area)
     assert made.hypervolume(reference=(0.2, 0.75)) == pytest.approx(0.1 * 0.05)
+    with pytest.raises(ValueError, match=r"\(disparity, score\), got 0.5"):
+        made.hypervolume(0.5)
 
 
 def test_mixtures_by_hand():
@@ -532,6 +652,8 @@ def test_mixtures_by_hand():
     assert made.price(0.06) == pytest.approx(0.1 / 0.08)
     with pytest.raises(ValueError, match=r"0\.02 is the nearest"):
         made.mixture(0.01)
+    with pytest.raises(ValueError, match="disparity must be a finite number, got nan"):
+        made.mixture(np.nan)
     opposite = hand_made([0.9, 0.9], [0.2, 0.2], fold_rates=([[0.6, 0.4], [0.4, 0.6]],) * 3)
     rates = tuple(np.array(fold) for fold in opposite.fold_rates)
     opposite = hand_made([0.9, 0.9], [0.2, 0.2], fold_rates=rates)
@@ -543,6 +665,8 @@ def test_one_fold_has_no_error():
     one = measured(cv=[next(FOLDS.split(X, Y))])
     assert np.isnan(one.score_error).all()
     assert not np.isnan(one.score).any()
+    assert "nan" not in str(one)
+    assert "of one held-out fold" in one.select(min_score=0.0, refit=False).reason
 
 
 def test_prints_as_a_table():
@@ -557,7 +681,7 @@ def test_prints_as_a_table():
     ]
     assert lines[1].split() == ["0.0000", "0.7000", "±", "0.0000", "0.0200", "±", "0.0000", "*"]
     assert not lines[2].endswith("*")
-    assert lines[5].split()[:2] == ["no", "bound"]
+    assert lines[5].split()[:2] == ["plain", "model"]
     assert "0.0300" in lines[-1]
     assert repr(hand_made(SCORES, GAPS)).startswith("<ParetoFrontier: 4 knobs")
 
@@ -589,6 +713,18 @@ def test_selection_is_fitted_on_all_rows():
     alone.fit(X, Y, sensitive_features=GROUPS)
     assert chosen.estimator.cost_ == pytest.approx(alone.cost_)
     assert chosen.estimator.disparity_ == pytest.approx(alone.disparity_)
+
+
+def test_selection_fits_what_was_measured():
+    """Changes to the estimator after the measurement change nothing; frozen models stay frozen."""
+    estimator = thresholds()
+    found = measured(estimator)
+    estimator.estimator.set_params(C=1e-6)
+    estimator.constraint.set_params(max_difference=0.5)
+    assert found.select(min_score=0.0).estimator.estimator.C == 1.0
+    frozen = FrozenEstimator(LogisticRegression().fit(X, Y))
+    found = measured(GroupThresholdClassifier(frozen, EqualizedOdds(max_difference=0.05)))
+    assert found.select(min_score=0.0).estimator.estimator is frozen
 
 
 # ---------------------------------------------------------------------------------------------
@@ -640,12 +776,32 @@ def test_intervals_cover():
         ([FRONTIER, FRONTIER], {}, "two or more"),
         ({"a": FRONTIER, "b": hand_made(SCORES, GAPS)}, {}, "agree in folds"),
         ({"a": FRONTIER, "b": FRONTIER}, {"confidence": 95}, r"in \(0, 1\)"),
+        ({"a": FRONTIER, "b": FRONTIER}, {"at": np.nan}, "at must be a finite number"),
     ],
 )
 def test_what_cannot_be_compared(frontiers, options, message):
     """Only the same folds, score and criterion can be paired."""
     with pytest.raises(ValueError, match=message):
-        compare_frontiers(frontiers, at=0.1, **options)
+        compare_frontiers(frontiers, **({"at": 0.1} | options))
+
+
+def test_weights_costs_and_scorers_are_compared():
+    """Frontiers that measure different things on the same rows are not paired."""
+    costly = thresholds(costs={"fp": 1.0, "fn": 9.0})
+    weight = np.random.default_rng(0).uniform(0.5, 2, len(Y))
+    f1, recall = (measured(scoring=make_scorer(s)) for s in (f1_score, recall_score))
+    of_cost = [measured(e, scoring="neg_mean_cost") for e in (thresholds(), costly)]
+    for one, other, what in (
+        (FRONTIER, measured(sample_weight=weight), "folds"),
+        (*of_cost, "costs"),
+        (f1, recall, "score_name"),
+        (FRONTIER, measured(criteria=DemographicParity()), "criterion"),
+    ):
+        with pytest.raises(ValueError, match=f"agree in {what}"):
+            compare_frontiers({"one": one, "other": other}, at=0.3)
+    # A criterion is the same whatever its bound, and costs do not change the accuracy.
+    same = {"one": measured(criteria=EqualizedOdds(max_difference=0.4)), "other": measured(costly)}
+    assert len(compare_frontiers(same, at=0.5)) == 1
 
 
 def test_methods_on_the_same_folds():
@@ -681,6 +837,17 @@ def test_methods_on_the_same_folds():
         ({"criteria": []}, "criteria must be"),
         ({"scoring": "beauty"}, "beauty"),
         ({"pos_label": 2}, "one of the labels"),
+        ({"pos_label": 0}, "that of the estimator, 1, got 0"),
+        ({"scoring": "roc_auc"}, "GroupThresholdClassifier has none of .* predict_proba"),
+        (
+            {"scoring": "f1", "decision": lambda fitted, X, groups: np.ones(len(X))},
+            "leave decision",
+        ),
+        (
+            {"estimator": LogisticRegression(), "knob": "C", "criteria": DemographicParity()},
+            "give its values as knob_values",
+        ),
+        ({"max_differences": None, "knob_values": ["a"]}, "at least one number"),
         (
             {"decision": lambda fitted, X, groups: np.full(len(X), 2.0)},
             r"probabilities in \[0, 1\]",
@@ -711,7 +878,7 @@ def test_default_knobs_need_a_plain_model():
         measured(LogisticRegression(), knob="C", **options)
     found = measured(LogisticRegression(), knob="C", knob_values=[0.1, 1.0], **options)
     assert np.isnan(found.base_score)
-    assert "no bound" not in str(found)
+    assert "plain model" not in str(found)
     with pytest.raises(ValueError, match="needs reference"):
         found.hypervolume()
 

@@ -478,6 +478,11 @@ def test_nothing_within():
         best_within(0.01)(results([0.9, 0.8], [-0.2, -0.03]))
     with pytest.raises(InfeasibleConstraintError, match="NaN"):
         best_within(0.01)(results([0.9], [np.nan]))
+    # A candidate without a score is not the closest; where none has both, folds may be why.
+    with pytest.raises(InfeasibleConstraintError, match=r"'knob': 1.*0\.2"):
+        best_within(0.01)(results([np.nan, 0.8], [-0.02, -0.2]))
+    with pytest.raises(InfeasibleConstraintError, match="of 2 candidates 1 have 'accuracy' NaN"):
+        best_within(0.01)(results([np.nan, 0.8], [-0.02, np.nan]))
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ _N_SHARES = 201
 # A weight that is zero but for rounding.
 _NO_WEIGHT = 1e-9
 # What a disparity may exceed a bound by and count as equal to it: rounding.
-_SAME = 1e-9
+SAME = 1e-9
 
 
 def non_dominated(score: Float, disparity: Float) -> Bool:
@@ -189,17 +189,46 @@ def best_mixture(
     Mixture or None
         None where no mixture is within the bound.
     """
+    return best_mixtures(score, moments, rates, [bound])[0]
+
+
+def best_mixtures(
+    score: Float, moments: Sequence[Moments], rates: Sequence[Float], bounds: Sequence[float]
+) -> list[Mixture | None]:
+    """Return the best mixture within each of several bounds; see `best_mixture`.
+
+    Parameters
+    ----------
+    score : ndarray of shape (n_models,)
+        Expected score of each model.
+    moments : sequence of Moments, one per fold
+        The rates compared.
+    rates : sequence of ndarray of shape (n_models, n_rows), one per fold
+        Group rates of each model.
+    bounds : sequence of float
+        Largest mean difference, or smallest mean ratio, allowed.
+
+    Returns
+    -------
+    list of Mixture or None
+        None where no mixture is within the bound.
+    """
     if moments[0].is_ratio.any():
-        return _best_pair(score, moments, rates, bound)
-    least = _solve(np.zeros_like(score), moments, rates, None)[0]
-    if (reached := mean_disparity(least, moments, rates)) > bound + _SAME:
-        return None
-    # At the very least disparity, rounding must not make the programme infeasible.
+        pairs = _pairs(moments, rates)
+        return [_best_pair(score, pairs, bound) for bound in bounds]
+    reached = least_disparity(moments, rates)
     # The solver's tolerances are absolute: scores of order one.
     unit = np.abs(score).max() or 1.0
-    weight, price = _solve(score / unit, moments, rates, max(bound, reached + 1e-12))
-    found = mean_disparity(weight, moments, rates)
-    return Mixture(weight, float(weight @ score), found, unit * price)
+    found: list[Mixture | None] = []
+    for bound in bounds:
+        if reached > bound + SAME:
+            found.append(None)
+            continue
+        # At the very least disparity, rounding must not make the programme infeasible.
+        weight, price = _solve(score / unit, moments, rates, max(bound, reached + 1e-12))
+        disparity = mean_disparity(weight, moments, rates)
+        found.append(Mixture(weight, float(weight @ score), disparity, unit * price))
+    return found
 
 
 def least_disparity(moments: Sequence[Moments], rates: Sequence[Float]) -> float:
@@ -312,14 +341,12 @@ def _pairs(moments: Sequence[Moments], rates: Sequence[Float]) -> list[tuple[int
 
 
 def _best_pair(
-    score: Float, moments: Sequence[Moments], rates: Sequence[Float], bound: float
+    score: Float, pairs: Sequence[tuple[int, int, Float]], bound: float
 ) -> Mixture | None:
     share = np.linspace(0, 1, _N_SHARES)
     best = None
-    for i, j, ratio in _pairs(moments, rates):
-        mixed = np.where(
-            ratio >= bound - _SAME, share * score[i] + (1 - share) * score[j], -np.inf
-        )
+    for i, j, ratio in pairs:
+        mixed = np.where(ratio >= bound - SAME, share * score[i] + (1 - share) * score[j], -np.inf)
         k = int(mixed.argmax())
         if mixed[k] > (best.score if best else -np.inf):
             weight = np.zeros(len(score))
