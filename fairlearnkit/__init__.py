@@ -4,12 +4,14 @@ from fairlearnkit import datasets, display, exceptions, metrics
 from fairlearnkit._base import CostFrontier
 from fairlearnkit.constraints import (
     AllOf,
+    Capacity,
     DemographicParity,
     EqualizedOdds,
     EqualOpportunity,
     ErrorRateParity,
     FalseNegativeRateParity,
     FalsePositiveRateParity,
+    MinimumRate,
     Parity,
     Rate,
     TrueNegativeRateParity,
@@ -22,6 +24,7 @@ __version__ = "0.1.0.dev0"
 
 __all__ = [
     "AllOf",
+    "Capacity",
     "CostFrontier",
     "DemographicParity",
     "EqualOpportunity",
@@ -30,6 +33,7 @@ __all__ = [
     "FalseNegativeRateParity",
     "FalsePositiveRateParity",
     "GroupThresholdClassifier",
+    "MinimumRate",
     "ParetoFrontier",
     "Parity",
     "Rate",

@@ -412,7 +412,7 @@ def _scaled(criterion: Criterion, factor: float) -> Criterion:
     """Return a criterion with every difference bound scaled, at most 1."""
     if isinstance(criterion, AllOf):
         return AllOf([_scaled(inner, factor) for inner in criterion.criteria])
-    bound = criterion.max_difference
+    bound = getattr(criterion, "max_difference", None)
     if bound is None:
         return clone(criterion)
     return clone(criterion).set_params(max_difference=min(factor * bound, 1.0))
@@ -476,6 +476,18 @@ def check_sweep(
                 )
                 raise ValueError(msg)
             name = "factor"
+        elif not list(own.parities()):
+            names = list(own._knobs())
+            if len(names) != 1 or "knob_values" not in given:
+                what = (
+                    f"knob_values= for {names[0]}" if len(names) == 1 else "knob= and its values"
+                )
+                msg = (
+                    f"{type(own).__name__} compares nothing, so that there are no default values "
+                    f"to turn its knob to. Pass {what}."
+                )
+                raise ValueError(msg)
+            (name,) = names
         else:
             own_form = "min_ratio" if is_ratio(own) else "max_difference"
             name = own_form if form is None or "knob_values" in given else form
@@ -586,7 +598,13 @@ def _check_criteria(criteria: Any, own: Criterion | None, last: Any) -> tuple[Cr
                 "criteria=DemographicParity(), for example."
             )
             raise ValueError(msg)
-        criteria = own
+        criteria = list(own.parities())
+        if not criteria:
+            msg = (
+                f"{type(own).__name__} compares nothing. Say which disparity to measure beside "
+                "the score: criteria=DemographicParity(), for example."
+            )
+            raise ValueError(msg)
     listed = [criteria] if isinstance(criteria, Criterion) else criteria
     if (
         not isinstance(listed, Sequence)
@@ -597,6 +615,7 @@ def _check_criteria(criteria: Any, own: Criterion | None, last: Any) -> tuple[Cr
         raise ValueError(msg)
     for one in listed:
         one._check(needs_bound=False)
+        one._check_compares("A frontier")
     return tuple(parity for one in listed for parity in one.parities())
 
 

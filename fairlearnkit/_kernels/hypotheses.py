@@ -42,9 +42,9 @@ class Decisions(NamedTuple):
     cost: Float
     sums: Float
 
-    def priced(self, moments: Moments, price: Float) -> Float:
-        """Return each cost plus its rates times the prices."""
-        total: Float = self.cost + group_rates(moments, self.sums) @ price
+    def priced(self, moments: Moments, price: Float, cost_factor: float = 1.0) -> Float:
+        """Return each cost, times a factor, plus its rates times the prices."""
+        total: Float = cost_factor * self.cost + group_rates(moments, self.sums) @ price
         return total
 
 
@@ -69,9 +69,9 @@ class ThresholdColumns(NamedTuple):
     judged: Decisions
     counted: Decisions
 
-    def cheapest(self, moments: Moments, price: Float) -> Hypothesis:
+    def cheapest(self, moments: Moments, price: Float, cost_factor: float = 1.0) -> Hypothesis:
         """Return the threshold of least priced cost."""
-        priced = self.judged.priced(moments, price)
+        priced = self.judged.priced(moments, price, cost_factor)
         return self.hypothesis(_first_least(priced, 1.0 + np.abs(priced).max()))
 
     def hypothesis(self, i: int) -> Hypothesis:

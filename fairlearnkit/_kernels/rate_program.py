@@ -48,7 +48,8 @@ class Mixture(NamedTuple):
         What one more unit of each rate costs at these prices. A column's priced cost is
         ``cost + rates.T @ rate_price``, and the mixture's columns are the cheapest of their block.
     bound_price : ndarray of shape (n_events,)
-        What one more unit of each event's difference bound saves; 0 for ratios.
+        What one more unit of each event's bound saves; 0 for ratios, and negative for floors,
+        where it costs.
     """
 
     weight: Float
@@ -57,6 +58,96 @@ class Mixture(NamedTuple):
     lower_price: Float
     rate_price: Float
     bound_price: Float
+
+
+class Relaxation(NamedTuple):
+    """How far bounds must give way until a mixture meets them, and what stands in the way.
+
+    Attributes
+    ----------
+    weight : ndarray of shape (n_columns,)
+        Weight of each column in a mixture that then meets them; each block sums to 1.
+    amount : float
+        How far, >= 0; 0 where a mixture meets the bounds as they are.
+    upper_price, lower_price, rate_price : ndarray of shape (n_rows,)
+        Prices as in `Mixture`. No mixture of columns whose priced rates are at least those of
+        the known ones needs less: the prices prove the amount. They are 0 where bounds are not
+        in the way.
+    """
+
+    weight: Float
+    amount: float
+    upper_price: Float
+    lower_price: Float
+    rate_price: Float
+
+
+class _Inequalities(NamedTuple):
+    """Both inequalities of all rows, those without a slack left out, and the equations.
+
+    Attributes
+    ----------
+    matrix : sparse array of shape (n_inequalities, n_columns + n_events)
+        Factors of weights and levels.
+    slack : ndarray of shape (n_inequalities,)
+        Right hand side.
+    place : ndarray of shape (n_inequalities,)
+        Row, for the upper ones, or the number of rows plus row.
+    equal, value : sparse array and ndarray
+        Blocks sum to one, and levels of tied events are overall rates.
+    """
+
+    matrix: sparse.csr_array
+    slack: Float
+    place: Int
+    equal: sparse.csr_array
+    value: Float
+
+    def by_row(self, of_each: Float, n_rows: int) -> Float:
+        """Return values of the upper and the lower inequalities by row, 0 where there is none."""
+        values = np.zeros(2 * n_rows)
+        values[self.place] = of_each
+        return values.reshape(2, -1)
+
+
+def _inequalities(rates: sparse.csr_array, block: Int, moments: Moments) -> _Inequalities:
+    form, event, n_rows = row_form(moments), moments.event, len(moments.event)
+    n_events, n_columns, n_blocks = moments.n_events, rates.shape[1], int(block.max()) + 1
+    shape = (n_rows, n_columns + n_events)
+    row = np.repeat(np.arange(n_rows), np.diff(rates.indptr))
+    place = (
+        np.concatenate([row, np.arange(n_rows)]),
+        np.concatenate([rates.indices, n_columns + event]),
+    )
+
+    def inequality(rate_factor: Float, level_factor: Float) -> sparse.coo_array:
+        values = np.concatenate([rate_factor[event][row] * rates.data, level_factor[event]])
+        return sparse.coo_array((values, place), shape=shape)
+
+    tied = np.flatnonzero(form.tied)
+    # Overall rate minus level is 0 for the tied events.
+    overall = sparse.csr_array(
+        (moments.share, (event, np.arange(n_rows))), shape=(n_events, n_rows)
+    )
+    defines = sparse.hstack([overall @ rates, -sparse.eye_array(n_events)], format="csr")[tied]
+    one_each = sparse.csr_array(
+        (np.ones(n_columns), (block, np.arange(n_columns))), shape=(n_blocks, n_columns + n_events)
+    )
+    at_most = inequality(form.upper_rate, -form.upper_level)
+    at_least = inequality(-np.ones(n_events), form.lower_level)
+    matrix = sparse.vstack([at_most, at_least], format="csr")
+    slack = np.concatenate([form.upper_slack[event], form.lower_slack[event]])
+    is_first = np.diff(event, prepend=-1) > 0
+    is_said = np.isfinite(slack)
+    is_said[:n_rows] &= is_first | (form.upper_rate[event] != 0)
+    said = np.flatnonzero(is_said)
+    return _Inequalities(
+        matrix=matrix if len(said) == len(slack) else matrix[said],
+        slack=slack[said],
+        place=said,
+        equal=sparse.vstack([one_each, defines], format="csr"),
+        value=np.concatenate([np.ones(n_blocks), np.zeros(len(tied))]),
+    )
 
 
 def solve_mixture(cost: Float, rates: sparse.csr_array, block: Int, moments: Moments) -> Mixture:
@@ -88,43 +179,19 @@ def solve_mixture(cost: Float, rates: sparse.csr_array, block: Int, moments: Mom
     """
     # Feasibility and optimality tolerances of the solver are absolute: costs of order one.
     scale = np.abs(cost).max(initial=0.0) or 1.0
-    form, event, n_rows = row_form(moments), moments.event, len(moments.event)
-    n_events, n_columns, n_blocks = moments.n_events, len(cost), int(block.max()) + 1
-    shape = (n_rows, n_columns + n_events)
-    row = np.repeat(np.arange(n_rows), np.diff(rates.indptr))
-    place = (
-        np.concatenate([row, np.arange(n_rows)]),
-        np.concatenate([rates.indices, n_columns + event]),
-    )
-
-    def inequality(rate_factor: Float, level_factor: Float) -> sparse.coo_array:
-        values = np.concatenate([rate_factor[event][row] * rates.data, level_factor[event]])
-        return sparse.coo_array((values, place), shape=shape)
-
-    tied = np.flatnonzero(form.tied)
-    # Overall rate minus level is 0 for the tied events.
-    overall = sparse.csr_array(
-        (moments.share, (event, np.arange(n_rows))), shape=(n_events, n_rows)
-    )
-    defines = sparse.hstack([overall @ rates, -sparse.eye_array(n_events)], format="csr")[tied]
-    one_each = sparse.csr_array(
-        (np.ones(n_columns), (block, np.arange(n_columns))), shape=(n_blocks, n_columns + n_events)
-    )
-    at_most = inequality(form.upper_rate, -form.upper_level)
-    at_least = inequality(-np.ones(n_events), form.lower_level)
+    n_rows, n_events, n_columns = len(moments.event), moments.n_events, len(cost)
+    given = _inequalities(rates, block, moments)
     solution = solve_linear_program(
         LinearProgram(
             cost=np.append(cost / scale, np.zeros(n_events)),
-            upper=sparse.vstack([at_most, at_least], format="csr"),
-            bound=np.concatenate([form.upper_slack[event], form.lower_slack[event]]),
-            equal=sparse.vstack([one_each, defines], format="csr"),
-            value=np.concatenate([np.ones(n_blocks), np.zeros(len(tied))]),
+            upper=given.matrix,
+            bound=given.slack,
+            equal=given.equal,
+            value=given.value,
             n_free=n_events,
         )
     )
-    weight = solution.x[:n_columns]
-    weight = np.where(weight > _NO_WEIGHT, weight, 0.0)
-    weight /= np.bincount(block, weight)[block]
+    weight = _weights(solution.x[:n_columns], block)
     excess = violations(moments, rates @ weight).max(initial=-np.inf)
     if excess > FEASIBILITY:
         msg = (
@@ -132,17 +199,86 @@ def solve_mixture(cost: Float, rates: sparse.csr_array, block: Int, moments: Mom
             f"{FEASIBILITY:g}."
         )
         raise SolverError(msg)
-    upper, lower = scale * solution.price.reshape(2, -1)
-    saved = upper + np.where(moments.to_overall[event], lower, 0.0)
-    bound_price = np.bincount(event, saved, minlength=n_events)
+    upper, lower = scale * given.by_row(solution.price, n_rows)
     return Mixture(
         weight=weight,
         cost=float(cost @ weight),
         upper_price=upper,
         lower_price=lower,
         rate_price=rate_price(moments, upper, lower),
-        bound_price=np.where(moments.is_ratio, 0.0, bound_price),
+        bound_price=bound_price(moments, upper, lower),
     )
+
+
+def least_relaxation(
+    rates: sparse.csr_array, block: Int, moments: Moments, upper: Float, lower: Float
+) -> Relaxation:
+    """Minimise how far the inequalities must give way until a mixture meets them.
+
+    The phase-one programme of `solve_mixture`: costs are left out, and the slacks of all
+    inequalities grow together, in a given proportion.
+
+    Parameters
+    ----------
+    rates, block, moments
+        As in `solve_mixture`.
+    upper, lower : ndarray of shape (n_events,)
+        How fast the slacks of each event's inequalities grow; 0 where they are to be kept.
+
+    Returns
+    -------
+    Relaxation
+        With ``amount`` in units of what grows at 1.
+
+    Raises
+    ------
+    InfeasibleConstraintError
+        If no amount suffices, since what is kept cannot be met.
+    """
+    event, n_events, n_columns = moments.event, moments.n_events, rates.shape[1]
+    given = _inequalities(rates, block, moments)
+    growth = np.concatenate([upper[event], lower[event]])[given.place]
+
+    def insert(matrix: sparse.csr_array, column: Float) -> sparse.csr_array:
+        amount = sparse.csr_array(column[:, None])
+        parts = [matrix[:, :n_columns], amount, matrix[:, n_columns:]]
+        return sparse.csr_array(sparse.hstack(parts))
+
+    cost = np.zeros(n_columns + 1 + n_events)
+    cost[n_columns] = 1.0
+    solution = solve_linear_program(
+        LinearProgram(
+            cost=cost,
+            upper=insert(given.matrix, -growth),
+            bound=given.slack,
+            equal=insert(given.equal, np.zeros(len(given.value))),
+            value=given.value,
+            n_free=n_events,
+        )
+    )
+    upper_price, lower_price = given.by_row(solution.price, len(event))
+    return Relaxation(
+        weight=_weights(solution.x[:n_columns], block),
+        amount=float(max(solution.x[n_columns], 0.0)),
+        upper_price=upper_price,
+        lower_price=lower_price,
+        rate_price=rate_price(moments, upper_price, lower_price),
+    )
+
+
+def _weights(weight: Float, block: Int) -> Float:
+    weight = np.where(weight > _NO_WEIGHT, weight, 0.0)
+    normal: Float = weight / np.bincount(block, weight)[block]
+    return normal
+
+
+def bound_price(moments: Moments, upper_price: Float, lower_price: Float) -> Float:
+    """Return what one more unit of each event's bound saves; 0 for ratios."""
+    form, event, n_events = row_form(moments), moments.event, moments.n_events
+    upper = np.bincount(event, upper_price, minlength=n_events)
+    lower = np.bincount(event, lower_price, minlength=n_events)
+    saved: Float = form.upper_gain * upper + form.lower_gain * lower
+    return saved
 
 
 def rate_price(moments: Moments, upper_price: Float, lower_price: Float) -> Float:
