@@ -5,6 +5,7 @@ from fairlearnkit._base import CostFrontier
 from fairlearnkit.constraints import (
     AllOf,
     Capacity,
+    ConvexRates,
     DemographicParity,
     EqualizedOdds,
     EqualOpportunity,
@@ -25,6 +26,7 @@ __version__ = "0.1.0.dev0"
 __all__ = [
     "AllOf",
     "Capacity",
+    "ConvexRates",
     "CostFrontier",
     "DemographicParity",
     "EqualOpportunity",

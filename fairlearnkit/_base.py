@@ -32,9 +32,9 @@ from sklearn.utils.validation import (
 
 from fairlearnkit import _validation as checks
 from fairlearnkit._kernels.linear_program import convex_curve
-from fairlearnkit._kernels.moments import Kind, Moments, group_rates, row_form
+from fairlearnkit._kernels.moments import Kind, Moments, cell_mass, group_rates, row_form
 from fairlearnkit._kernels.rate_program import Relaxation
-from fairlearnkit.constraints import Criterion
+from fairlearnkit.constraints import ConvexRates, Criterion
 from fairlearnkit.exceptions import DegenerateGroupWarning, InfeasibleConstraintError
 
 Float = NDArray[np.float64]
@@ -227,6 +227,8 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
     _frontier: CostFrontier | None
     _mass: Float
     _training: Any = None
+    # The user's own conditions as last stated, for all that `at` makes of a fit.
+    _conditions: Any = None
     # The training rows and what is as large as they are.
     _unpickled: ClassVar[tuple[str, ...]] = ("_training",)
     # Parameters that `at` reads anew; all others stay as they were in `fit`.
@@ -262,7 +264,7 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
         self.constraint._check(needs_bound=True)
         self._fitted_params = self.get_params(deep=False)
         self._costs = checks.check_costs(self.costs)
-        self._frontier = None
+        self._frontier = self._conditions = None
         X = checks.check_features(X, self)
         y, encoded = self._check_labels(X, y)
         weight = checks.check_weights(sample_weight, X)
@@ -287,7 +289,7 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
         )
         seed = self.random_state
         self._hash_key = 0 if seed is None else _hash_key(seed)
-        return TrainingData(
+        data = TrainingData(
             X=X,
             learner_X=self._learner_view(X),
             y=y,
@@ -295,6 +297,14 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
             unit=unit,
             sample_weight=weight,
         )
+        if any(isinstance(part, ConvexRates) for part in self.constraint._parts()):
+            # What is wrong with the user's conditions is said before the estimator is fitted.
+            rows = data.rows_that_count(self.weight_rates)
+            of_rows = data.positive[rows], unit[rows]
+            rate_weight = None if weight is None or not self.weight_rates else weight[rows]
+            self._mass = cell_mass(*of_rows, rate_weight, self._n_units)
+            self._moments()
+        return data
 
     def _check_labels(self, X: Any, y: Any) -> tuple[NDArray[Any], Int]:
         """Return the labels and their indices in `classes_`, which is set."""
@@ -449,7 +459,17 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
 
     def _moments(self) -> Moments:
         """Return the moments of the present constraint on the training rows."""
-        return self.constraint._moments_of_mass(self._mass, len(self._stratum_labels))
+        moments = self.constraint._moments_of_mass(self._mass, len(self._stratum_labels))
+        criteria = [part for part in self.constraint._parts() if isinstance(part, ConvexRates)]
+        if not criteria:
+            return moments
+        # cvxpy takes long to import.
+        from fairlearnkit._convex import RateConditions
+
+        labels = self._group_labels, self._stratum_labels
+        if self._conditions is None or not self._conditions.serves(criteria):
+            self._conditions = RateConditions(criteria, moments, *labels)
+        return moments._replace(conditions=self._conditions)
 
     def _by_group(self, moments: Moments, of_row: Float) -> Float:
         """Return values of the moments' rows by event and group, 0 where there is no row."""
@@ -535,6 +555,7 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
         at_least: float | None = None,
         at_most: float | None = None,
         constraint: Criterion | None = None,
+        **parameters: float,
     ) -> Self:
         """Turn the knob after fitting: a new fitted estimator from the same fit.
 
@@ -550,6 +571,8 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
             Largest share selected, in [0, 1], in place of that of a `Capacity`.
         constraint : Criterion, default=None
             Another criterion altogether, with its bound.
+        **parameters : float
+            Parameters of a `ConvexRates`, by their names.
 
         Returns
         -------
@@ -579,24 +602,25 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
             )
             if value is not None
         }
-        if len(given) != 1:
+        if len(given) != 1 - bool(parameters):
+            given |= parameters
             msg = (
                 "at() takes exactly one of max_difference, min_ratio, at_least, at_most and "
                 f"constraint, got {', '.join(given) or 'none'}."
             )
             raise ValueError(msg)
         if constraint is None:
+            given |= parameters
             knobs = self.constraint._knobs()
-            (name,) = given
-            if name not in knobs:
-                lacks = f"is bounded by {' or '.join(knobs)}, got {name}"
+            if not set(given) <= set(knobs):
+                lacks = f"is bounded by {' or '.join(knobs)}, got {', '.join(given)}"
                 msg = (
                     f"{type(self.constraint).__name__} "
                     f"{lacks if knobs else 'has no bound of its own to set'}. Pass constraint= "
                     "with the criteria and their bounds."
                 )
                 raise ValueError(msg)
-            constraint = clone(self.constraint).set_params(**(knobs | given))
+            constraint = self.constraint._with(given)
         elif not isinstance(constraint, Criterion):
             msg = (
                 f"constraint must be a criterion such as DemographicParity(), got {constraint!r}."
@@ -656,6 +680,12 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
             msg = "frontier_ is not available with randomized=False: its curve is not convex."
             raise AttributeError(msg)
         moments = self._moments()
+        if moments.conditions is not None:
+            msg = (
+                "frontier_ is not available with ConvexRates: the cost is convex in a knob, but "
+                "need not be piecewise linear. Use at() at the knobs you want to see."
+            )
+            raise AttributeError(msg)
         parts = list(self.constraint._parts())
         is_single = len(parts) == 1
         is_turned = ~moments.is_ratio & (is_single | (moments.kind == Kind.PARITY))
@@ -737,10 +767,14 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
         for i in at_odds:
             held_up = (owner[moments.event] == i) & (row_price > _ROOM)
             units = [self._unit_name(u) for u in np.unique(moments.unit[held_up])]
+            if parts[i]._kind == Kind.FREE:
+                continue
             # A limit to the overall rate is every group's.
             where = "" if parts[i]._kind == Kind.CEILING else f" (at issue: {'; '.join(units)})"
             wanted.append(parts[i]._in_words() + where)
+        wanted += [f"[{condition}]" for condition in nearest.in_the_way]
         form, within_reach = row_form(moments), []
+        # As long as everything else can stay.
         for i in at_odds:
             own = owner == i
             growth = np.abs(form.upper_gain) * own, np.abs(form.lower_gain) * own
@@ -789,7 +823,8 @@ class GroupConstrainedClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstima
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without the training rows."""
         state = super().__getstate__().items()
-        return {name: value for name, value in state if name not in self._unpickled}
+        left_out = {*self._unpickled, "_conditions"}
+        return {name: value for name, value in state if name not in left_out}
 
     def _is_prefit(self) -> bool:
         return False

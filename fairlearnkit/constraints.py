@@ -4,20 +4,21 @@ A criterion says which rates should be equal and holds the one knob: `max_differ
 gap between any two groups, or `min_ratio`, the smallest rate over the largest. The same object
 serves every estimator and every metric of this package; it holds no data and no columns.
 
-Conditions on levels compare nothing: `MinimumRate` is a floor under the rate of every group,
-`Capacity` a limit to the share selected. They serve the estimators, alone or in `AllOf`.
+Conditions compare nothing: `MinimumRate` is a floor under the rate of every group, `Capacity` a
+limit to the share selected, `ConvexRates` anything convex that you write yourself. They serve the
+estimators, alone or in `AllOf`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 
 from fairlearnkit._kernels.moments import (
     Kind,
@@ -38,6 +39,7 @@ __all__ = [
     "TRUE_POSITIVE_RATE",
     "AllOf",
     "Capacity",
+    "ConvexRates",
     "Criterion",
     "DemographicParity",
     "EqualOpportunity",
@@ -218,10 +220,13 @@ class Criterion(BaseEstimator):
 
         The largest difference over its rates, or the smallest ratio where its bound is one; NaN
         where one of its rates is defined for fewer than two groups in every stratum. For a
-        condition the lowest rate, or the share selected.
+        condition the lowest rate, the share selected, or how far the user's own are missed.
         """
         gap = np.where(moments.is_ratio, ratios(moments, rates), differences(moments, rates))
         by_event = np.where(moments.kind == Kind.PARITY, gap, levels(moments, rates))
+        if moments.conditions is not None:
+            missed = moments.conditions.violation(moments, rates)
+            by_event = np.where(moments.kind == Kind.FREE, missed, by_event)
         parts = list(self._parts())
         n_rates = [len(part._rates()) for part in parts]
         # The worst stratum of each rate, among those that can be compared, then the worst rate.
@@ -237,6 +242,10 @@ class Criterion(BaseEstimator):
     def _knobs(self) -> dict[str, Any]:
         """Return the parameters that hold the bound, each with the value of one not in use."""
         return {}
+
+    def _with(self, given: Mapping[str, Any]) -> Criterion:
+        """Return a like criterion with other bounds, by the names of `_knobs`."""
+        return clone(self).set_params(**(self._knobs() | dict(given)))
 
     def _check(self, *, needs_bound: bool) -> None:
         """Raise a ValueError where a parameter is not valid, or a bound is missing."""
@@ -746,6 +755,112 @@ class Capacity(_Part):
 
     def _check_own(self, *, needs_bound: bool) -> None:
         _check_share("at_most", self.at_most)
+
+
+class ConvexRates(_Part):
+    """Any convex conditions on group rates, written in cvxpy.
+
+    Floors for one group, a mean or a Euclidean distance in place of the largest gap, budgets: what
+    can be said as ``convex <= concave`` about the rates can be asked for.
+
+    Parameters
+    ----------
+    build : callable
+        ``build(r)`` returns a list of cvxpy constraints. The rates of all groups are attributes of
+        ``r``, each a vector expression of shape (n_groups,) that is also indexed by a group's
+        label: `selection_rate`, `true_positive_rate` (short `tpr`), `false_positive_rate`
+        (`fpr`), `true_negative_rate` (`tnr`), `false_negative_rate` (`fnr`) and `error_rate`.
+        ``r.overall_selection_rate`` and so on are the rates over all groups; ``r.groups``,
+        ``r.n_groups`` and ``r.share`` the labels, their number and their shares in the weight.
+        Where there are strata it is called once for each, named by ``r.stratum``. A rate without
+        rows may take any value.
+    parameters : dict, default=None
+        Numbers >= 0 by name. Each is passed to `build` as a keyword, as a
+        `cvxpy.Parameter`: a knob that `at` turns by its name without building anew.
+
+    See Also
+    --------
+    MinimumRate, Capacity : The two conditions that need no cvxpy.
+    AllOf : Several criteria at once.
+
+    Notes
+    -----
+    Programmes are then modelled in cvxpy over the same thresholds or models and solved by
+    Clarabel, an interior-point method: conditions hold to 1e-7 instead of 1e-9. Built-in criteria
+    are faster, have a `frontier_` and also choose plain thresholds.
+
+    A function defined in a module pickles with its estimator; a lambda does not.
+
+    References
+    ----------
+    .. [1] S. Diamond, S. Boyd, "CVXPY: A Python-Embedded Modeling Language for Convex
+       Optimization", JMLR 17, 2016.
+
+    Examples
+    --------
+    The false positive rates lie within a Euclidean distance of their mean; the distance is a knob:
+
+    >>> import cvxpy as cp
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from fairlearnkit import ConvexRates, GroupThresholdClassifier
+    >>> from fairlearnkit.datasets import make_group_classification
+    >>> X, y, groups = make_group_classification(2000, base_rates=(0.5, 0.3), random_state=0)
+    >>> near = ConvexRates(
+    ...     lambda r, distance: [cp.norm(r.fpr - cp.sum(r.fpr) / r.n_groups, 2) <= distance],
+    ...     parameters={"distance": 0.02},
+    ... )
+    >>> clf = GroupThresholdClassifier(LogisticRegression(), near)
+    >>> clf = clf.fit(X, y, sensitive_features=groups)
+    >>> clf.at(distance=0.01).cost_ > clf.cost_
+    True
+    """
+
+    _kind = Kind.FREE
+
+    def __init__(
+        self, build: Callable[..., Any], *, parameters: Mapping[str, float] | None = None
+    ) -> None:
+        self.build = build
+        self.parameters = parameters
+
+    def _rates(self) -> tuple[Rate, ...]:
+        # All others follow from these two.
+        return (FALSE_POSITIVE_RATE, TRUE_POSITIVE_RATE)
+
+    def _bound(self) -> None:
+        return None
+
+    def _knobs(self) -> dict[str, Any]:
+        return dict(self.parameters or {})
+
+    def _with(self, given: Mapping[str, Any]) -> Criterion:
+        return clone(self).set_params(parameters={**(self.parameters or {}), **given})
+
+    def _in_words(self, bound: float | None = None) -> str:
+        return "the conditions of ConvexRates"
+
+    def _check_own(self, *, needs_bound: bool) -> None:
+        if not callable(self.build):
+            msg = (
+                "build must be a function of the group rates that returns a list of cvxpy "
+                f"constraints, got {self.build!r}."
+            )
+            raise ValueError(msg)
+        if not isinstance(self.parameters, (Mapping, type(None))):
+            msg = f"parameters must be a dict of numbers by name, got {self.parameters!r}."
+            raise ValueError(msg)
+        for name, value in (self.parameters or {}).items():
+            is_number = isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
+            if name in _OTHER_KNOBS or not (is_number and 0 <= value < np.inf):
+                msg = (
+                    "parameters must be numbers >= 0 under names that no other bound has, got "
+                    f"{name}={value!r}. A sign can be written in the condition."
+                )
+                raise ValueError(msg)
+
+
+# What `at` takes for other criteria.
+_OTHER_KNOBS = ("max_difference", "min_ratio", "at_least", "at_most", "constraint")
 
 
 class AllOf(Criterion):

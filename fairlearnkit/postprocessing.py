@@ -554,6 +554,13 @@ class GroupThresholdClassifier(GroupConstrainedClassifier):
 
     def _turn(self) -> None:
         moments = self._moments()
+        if not self.randomized and moments.conditions is not None:
+            msg = (
+                "randomized=False is not available with ConvexRates: the search over plain "
+                "thresholds relies on bounds that leave rates in windows. Use built-in criteria "
+                "such as MinimumRate and Capacity, or randomized=True."
+            )
+            raise ValueError(msg)
         try:
             points, optimum = self._optimum(moments)
         except InfeasibleConstraintError:

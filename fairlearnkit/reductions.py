@@ -604,6 +604,12 @@ class ReductionClassifier(GroupConstrainedClassifier):
         def best_for_rates(rate_prices: list[Float]) -> list[Answer]:
             return self._best_responses(moments, rate_prices, 0.0)
 
+        if self.solver == "exponentiated_gradient" and moments.conditions is not None:
+            msg = (
+                'solver="exponentiated_gradient" plays against linear bounds and knows no other '
+                'conditions, got ConvexRates. Use solver="column_generation".'
+            )
+            raise ValueError(msg)
         max_calls = self.max_fits
         if not (moments.kind == Kind.PARITY).all():
             calls_before = self._pool.n_calls

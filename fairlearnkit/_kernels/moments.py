@@ -18,6 +18,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 Float = NDArray[np.float64]
 Int = NDArray[np.intp]
@@ -41,6 +42,32 @@ class Kind(IntEnum):
     FREE = 3
 
 
+class Conditions(Protocol):
+    """Convex conditions on the rates of the free events, beyond what bounds can say.
+
+    Programmes with conditions are solved by whoever states them.
+    """
+
+    def violation(self, moments: "Moments", rates: Float) -> float:
+        """Return how far the worst condition is missed, in its own unit; 0 where all are met."""
+
+    def worth(self, moments: "Moments", rate_price: Float) -> float:
+        """Return the largest total of price times rate over the free rows within conditions."""
+
+    def cheapest(
+        self, cost: Float, rates: sparse.csr_array, block: Int, moments: "Moments"
+    ) -> tuple[Float, Float, Float]:
+        """Return weights of the cheapest mixture, and prices of both inequalities of each row."""
+
+    def relax(
+        self, rates: sparse.csr_array, block: Int, moments: "Moments", upper: Float, lower: Float
+    ) -> tuple[Float, float, Float, Float, tuple[str, ...]]:
+        """Return what needs the least relaxation: weights, amount, prices, conditions in its way.
+
+        Conditions give way where the upper slack of their events does, by as much each.
+        """
+
+
 class Moments(NamedTuple):
     """The rates that a constraint compares, and the bound on each event.
 
@@ -62,6 +89,8 @@ class Moments(NamedTuple):
     kind : ndarray of shape (n_events,)
         What the bound is on, a `Kind`; other than for parities it is the lowest rate allowed, or
         the highest overall rate.
+    conditions : Conditions or None
+        What is asked of the rates of free events.
     """
 
     mass: Float
@@ -74,6 +103,7 @@ class Moments(NamedTuple):
     to_overall: Bool
     bound: Float
     kind: Int
+    conditions: Conditions | None = None
 
     @property
     def n_events(self) -> int:
@@ -252,7 +282,8 @@ def violations(moments: Moments, rates: Float) -> Float:
 
     For a difference this is the largest gap minus the bound. For a ratio it is the room missing
     between the extremes, ``bound * largest - smallest``, which is well defined at rates of zero.
-    For a level it is the distance to the bound. Events without anything to bound have -inf.
+    For a level it is the distance to the bound, for free events that of all conditions. Events
+    without anything to bound have -inf.
     """
     smallest, largest = _extremes(moments, rates)
     overall = overall_rates(moments, rates)
@@ -261,10 +292,11 @@ def violations(moments: Moments, rates: Float) -> Float:
     missing = np.where(moments.to_overall, to_overall, between)
     excess = np.where(moments.is_ratio, missing, differences(moments, rates) - moments.bound)
     parity = np.where(units_compared(moments) > 1, excess, -np.inf)
-    beyond = np.choose(
-        moments.kind,
-        [parity, moments.bound - smallest, overall - moments.bound, np.full_like(parity, -np.inf)],
-    )
+    missed = -np.inf
+    if moments.conditions is not None:
+        missed = moments.conditions.violation(moments, rates)
+    below, above = moments.bound - smallest, overall - moments.bound
+    beyond = np.choose(moments.kind, [parity, below, above, np.full_like(parity, missed)])
     return np.where(units_compared(moments) > 0, beyond, -np.inf)
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fairlearnkit._kernels.hypotheses import Answer, Decisions, Hypothesis, ThresholdColumns
-from fairlearnkit._kernels.moments import Kind, Moments, group_rates
+from fairlearnkit._kernels.moments import Moments, group_rates
 from fairlearnkit._kernels.rate_program import (
     Mixture,
     Relaxation,
@@ -269,7 +269,8 @@ def worth(moments: Moments, prices: Prices, bound_then: Float) -> float:
         * differences to overall: ``bound * (U + L)``;
         * ratios to overall: ``max(bound_then - bound, 0) * (U + L)``;
         * floors: ``-bound * L``;
-        * ceilings: ``bound * U``.
+        * ceilings: ``bound * U``;
+        * free events: what the conditions are worth at the prices of their rates.
     """
     n_events, bound = moments.n_events, moments.bound
     upper = np.bincount(moments.event, prices.upper, minlength=n_events)
@@ -283,7 +284,10 @@ def worth(moments: Moments, prices: Prices, bound_then: Float) -> float:
     parity = np.where(moments.to_overall, slack * (upper + lower), between)
     nothing = np.zeros(n_events)
     of_event = np.choose(moments.kind, [parity, -bound * lower, bound * upper, nothing])
-    return float(of_event.sum())
+    total = float(of_event.sum())
+    if moments.conditions is not None:
+        total += moments.conditions.worth(moments, rate_price(moments, *prices))
+    return total
 
 
 class Progress(NamedTuple):

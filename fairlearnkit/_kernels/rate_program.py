@@ -29,6 +29,8 @@ Int = NDArray[np.intp]
 
 # What a solution may exceed a bound by, in rate, after its rates are computed anew.
 FEASIBILITY = 1e-9
+# The same where the user's conditions are solved by an interior-point method.
+CONIC_FEASIBILITY = 1e-7
 # A weight that is zero but for rounding: it moves no rate by more than this.
 _NO_WEIGHT = 1e-12
 
@@ -73,6 +75,8 @@ class Relaxation(NamedTuple):
         Prices as in `Mixture`. No mixture of columns whose priced rates are at least those of
         the known ones needs less: the prices prove the amount. They are 0 where bounds are not
         in the way.
+    in_the_way : tuple of str
+        Conditions that are.
     """
 
     weight: Float
@@ -80,6 +84,7 @@ class Relaxation(NamedTuple):
     upper_price: Float
     lower_price: Float
     rate_price: Float
+    in_the_way: tuple[str, ...] = ()
 
 
 class _Inequalities(NamedTuple):
@@ -175,11 +180,17 @@ def solve_mixture(cost: Float, rates: sparse.csr_array, block: Int, moments: Mom
     InfeasibleConstraintError
         If no mixture meets the bounds.
     SolverError
-        If the solver fails, or a rate of its answer is beyond its bound by more than 1e-9.
+        If the solver fails, or a rate of its answer is beyond its bound by more than 1e-9 (1e-7
+        where there are conditions).
     """
     # Feasibility and optimality tolerances of the solver are absolute: costs of order one.
     scale = np.abs(cost).max(initial=0.0) or 1.0
     n_rows, n_events, n_columns = len(moments.event), moments.n_events, len(cost)
+    if moments.conditions is not None:
+        known, upper, lower = moments.conditions.cheapest(cost / scale, rates, block, moments)
+        known = _weights(np.maximum(known, 0.0), block)
+        weight = _fewest(cost / scale, rates, block, known)
+        return _mixture(weight, cost, scale * upper, scale * lower, rates, moments)
     given = _inequalities(rates, block, moments)
     solution = solve_linear_program(
         LinearProgram(
@@ -192,14 +203,27 @@ def solve_mixture(cost: Float, rates: sparse.csr_array, block: Int, moments: Mom
         )
     )
     weight = _weights(solution.x[:n_columns], block)
+    upper, lower = scale * given.by_row(solution.price, n_rows)
+    return _mixture(weight, cost, upper, lower, rates, moments)
+
+
+def _mixture(
+    weight: Float,
+    cost: Float,
+    upper: Float,
+    lower: Float,
+    rates: sparse.csr_array,
+    moments: Moments,
+) -> Mixture:
+    """Return a solution with its prices, or raise where it does not meet what it claims to."""
+    allowed = FEASIBILITY if moments.conditions is None else CONIC_FEASIBILITY
     excess = violations(moments, rates @ weight).max(initial=-np.inf)
-    if excess > FEASIBILITY:
+    if excess > allowed:
         msg = (
             f"The solver's answer is beyond the bound by {excess:.2g} in rate, more than "
-            f"{FEASIBILITY:g}."
+            f"{allowed:g}."
         )
         raise SolverError(msg)
-    upper, lower = scale * given.by_row(solution.price, n_rows)
     return Mixture(
         weight=weight,
         cost=float(cost @ weight),
@@ -208,6 +232,26 @@ def solve_mixture(cost: Float, rates: sparse.csr_array, block: Int, moments: Mom
         rate_price=rate_price(moments, upper, lower),
         bound_price=bound_price(moments, upper, lower),
     )
+
+
+def _fewest(cost: Float, rates: sparse.csr_array, block: Int, weight: Float) -> Float:
+    """Return a mixture of few columns with the same rates, at no more than the same cost.
+
+    An interior-point solver gives weight to every column that is as good as another.
+    """
+    n_columns = len(cost)
+    one_each = sparse.csr_array((np.ones(n_columns), (block, np.arange(n_columns))))
+    solution = solve_linear_program(
+        LinearProgram(
+            cost=cost,
+            upper=sparse.csr_array((0, n_columns)),
+            bound=np.zeros(0),
+            equal=sparse.vstack([one_each, rates], format="csr"),
+            value=np.concatenate([np.ones(one_each.shape[0]), rates @ weight]),
+            n_free=0,
+        )
+    )
+    return _weights(solution.x, block)
 
 
 def least_relaxation(
@@ -220,7 +264,11 @@ def least_relaxation(
 
     Parameters
     ----------
-    rates, block, moments
+    rates : sparse array of shape (n_rows, n_columns)
+        As in `solve_mixture`.
+    block : ndarray of shape (n_columns,)
+        As in `solve_mixture`.
+    moments : Moments
         As in `solve_mixture`.
     upper, lower : ndarray of shape (n_events,)
         How fast the slacks of each event's inequalities grow; 0 where they are to be kept.
@@ -236,6 +284,13 @@ def least_relaxation(
         If no amount suffices, since what is kept cannot be met.
     """
     event, n_events, n_columns = moments.event, moments.n_events, rates.shape[1]
+    if moments.conditions is not None:
+        weight, amount, upper_price, lower_price, in_the_way = moments.conditions.relax(
+            rates, block, moments, upper, lower
+        )
+        price = rate_price(moments, upper_price, lower_price)
+        weight = _weights(np.maximum(weight, 0.0), block)
+        return Relaxation(weight, amount, upper_price, lower_price, price, in_the_way)
     given = _inequalities(rates, block, moments)
     growth = np.concatenate([upper[event], lower[event]])[given.place]
 
