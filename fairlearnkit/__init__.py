@@ -4,12 +4,15 @@ from fairlearnkit import datasets, display, exceptions, metrics
 from fairlearnkit._base import CostFrontier
 from fairlearnkit.constraints import (
     AllOf,
+    Capacity,
+    ConvexRates,
     DemographicParity,
     EqualizedOdds,
     EqualOpportunity,
     ErrorRateParity,
     FalseNegativeRateParity,
     FalsePositiveRateParity,
+    MinimumRate,
     Parity,
     Rate,
     TrueNegativeRateParity,
@@ -23,7 +26,9 @@ __version__ = "0.1.0.dev0"
 
 __all__ = [
     "AllOf",
+    "Capacity",
     "ConstrainedLogisticRegression",
+    "ConvexRates",
     "CostFrontier",
     "DemographicParity",
     "EqualOpportunity",
@@ -32,6 +37,7 @@ __all__ = [
     "FalseNegativeRateParity",
     "FalsePositiveRateParity",
     "GroupThresholdClassifier",
+    "MinimumRate",
     "ParetoFrontier",
     "Parity",
     "Rate",

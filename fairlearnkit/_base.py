@@ -33,9 +33,10 @@ from sklearn.utils.validation import (
 
 from fairlearnkit import _validation as checks
 from fairlearnkit._kernels.linear_program import convex_curve
-from fairlearnkit._kernels.moments import Moments, group_rates
-from fairlearnkit.constraints import Criterion
-from fairlearnkit.exceptions import DegenerateGroupWarning
+from fairlearnkit._kernels.moments import Kind, Moments, cell_mass, group_rates, row_form
+from fairlearnkit._kernels.rate_program import Relaxation
+from fairlearnkit.constraints import ConvexRates, Criterion
+from fairlearnkit.exceptions import DegenerateGroupWarning, InfeasibleConstraintError
 
 Float = NDArray[np.float64]
 Int = NDArray[np.intp]
@@ -44,6 +45,8 @@ Curve = tuple[Float, Float]
 
 # Below this many rows one decision moves a rate by more than ten points.
 _SMALL_CELL = 10
+# What the tolerance of a linear programme may leave open, in rate or in price of a rate.
+_ROOM = 1e-9
 
 
 class TrainingData(NamedTuple):
@@ -100,7 +103,8 @@ class CostFrontier:
     Parameters
     ----------
     knob_name : str
-        What turns: ``"max_difference"``, or ``"factor"`` on all difference bounds of an `AllOf`.
+        What turns: ``"max_difference"``, ``"at_least"`` or ``"at_most"``, or ``"factor"`` on all
+        difference bounds of an `AllOf`.
     knob : ndarray of shape (n_breakpoints,)
         Breakpoints of the cost and of the lower bound, ascending, both ends of the range included.
     cost : ndarray of shape (n_breakpoints,)
@@ -115,7 +119,8 @@ class CostFrontier:
     Attributes
     ----------
     price : ndarray of shape (n_breakpoints,)
-        Shadow price: cost saved per unit of knob from this breakpoint to the next; 0 at the last.
+        Shadow price: cost saved per unit of knob from this breakpoint to the next (paid, for a
+        knob that asks for more as it rises); 0 at the last.
 
     Examples
     --------
@@ -145,7 +150,7 @@ class CostFrontier:
         self.knob_name = knob_name
         self.knob = knob
         self.cost = cost
-        self.price = np.append(np.maximum(-np.diff(cost) / np.diff(knob), 0.0), 0.0)
+        self.price = np.append(np.abs(np.diff(cost) / np.diff(knob)), 0.0)
         self.lower_bound = cost if lower_bound is None else lower_bound
         self.weights = weights
         self.estimators = estimators
@@ -166,7 +171,7 @@ class CostFrontier:
         Returns
         -------
         float
-            Cost saved per unit of knob, just above it.
+            Cost saved (or paid) per unit of knob, just above it.
         """
         self._check(knob)
         return float(self.price[np.searchsorted(self.knob, knob, side="right") - 1])
@@ -223,6 +228,8 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
     _frontier: CostFrontier | None
     _mass: Float
     _training: Any = None
+    # The user's own conditions as last stated, for all that `at` makes of a fit.
+    _conditions: Any = None
     # The training rows and what is as large as they are.
     _unpickled: ClassVar[tuple[str, ...]] = ("_training",)
     # Parameters that `at` reads anew; all others stay as they were in `fit`.
@@ -255,7 +262,7 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
         self.constraint._check(needs_bound=True)
         self._fitted_params = self.get_params(deep=False)
         self._costs = checks.check_costs(self.costs)
-        self._frontier = None
+        self._frontier = self._conditions = None
         X = checks.check_features(X, self)
         y, encoded = self._check_labels(X, y)
         weight = checks.check_weights(sample_weight, X)
@@ -280,7 +287,7 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
         )
         seed = self.random_state
         self._hash_key = 0 if seed is None else _hash_key(seed)
-        return TrainingData(
+        data = TrainingData(
             X=X,
             learner_X=self._learner_view(X),
             y=y,
@@ -288,6 +295,14 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
             unit=unit,
             sample_weight=weight,
         )
+        if any(isinstance(part, ConvexRates) for part in self.constraint._parts()):
+            # What is wrong with the user's conditions is said before the estimator is fitted.
+            rows = data.rows_that_count(self.weight_rates)
+            of_rows = data.positive[rows], unit[rows]
+            rate_weight = None if weight is None or not self.weight_rates else weight[rows]
+            self._mass = cell_mass(*of_rows, rate_weight, self._n_units)
+            self._moments()
+        return data
 
     def _check_labels(self, X: Any, y: Any) -> tuple[NDArray[Any], Int]:
         """Return the labels and their indices in `classes_`, which is set."""
@@ -442,7 +457,17 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
 
     def _moments(self) -> Moments:
         """Return the moments of the present constraint on the training rows."""
-        return self.constraint._moments_of_mass(self._mass, len(self._stratum_labels))
+        moments = self.constraint._moments_of_mass(self._mass, len(self._stratum_labels))
+        criteria = [part for part in self.constraint._parts() if isinstance(part, ConvexRates)]
+        if not criteria:
+            return moments
+        # cvxpy takes long to import.
+        from fairlearnkit._convex_rates import RateConditions
+
+        labels = self._group_labels, self._stratum_labels
+        if self._conditions is None or not self._conditions.serves(criteria):
+            self._conditions = RateConditions(criteria, moments, *labels)
+        return moments._replace(conditions=self._conditions)
 
     def _by_group(self, moments: Moments, of_row: Float) -> Float:
         """Return values of the moments' rows by event and group, 0 where there is no row."""
@@ -459,7 +484,9 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
             Rows of positive weight per unit and label (negative, positive).
         """
         # Called by `fit` and `at` themselves: level 3 is the line that called those.
-        if len(self._group_labels) < 2:
+        parts = list(self.constraint._parts())
+        is_compared = all(part._kind == Kind.PARITY for part in parts)
+        if len(self._group_labels) < 2 and is_compared:
             warnings.warn(
                 f"There is one group only ({checks.group_name(self._group_labels[0])}): nothing "
                 "is compared, and the constraint is met by any classifier.",
@@ -469,8 +496,9 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
             return
         empty: dict[str, int] = {}
         small: dict[str, int] = {}
-        for parity in self.constraint.parities():
-            for rate in parity._rates():
+        for part in parts:
+            # A limit to the overall rate rests on all rows.
+            for rate in () if part._kind == Kind.CEILING else part._rates():
                 of_rate = count @ np.array(rate._condition(), dtype=int)
                 for g in np.flatnonzero(of_rate < _SMALL_CELL):
                     kind = {(True, True): "rows", (True, False): "negative rows"}.get(
@@ -522,7 +550,10 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
         *,
         max_difference: float | None = None,
         min_ratio: float | None = None,
+        at_least: float | None = None,
+        at_most: float | None = None,
         constraint: Criterion | None = None,
+        **parameters: float,
     ) -> Self:
         """Turn the knob after fitting: a new fitted estimator from the same fit.
 
@@ -532,8 +563,14 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
             Largest gap allowed between two groups, in [0, 1], in place of the constraint's bound.
         min_ratio : float, default=None
             Smallest ratio allowed, in [0, 1], in place of the constraint's bound.
+        at_least : float, default=None
+            Smallest rate allowed, in [0, 1], in place of that of a `MinimumRate`.
+        at_most : float, default=None
+            Largest share selected, in [0, 1], in place of that of a `Capacity`.
         constraint : Criterion, default=None
             Another criterion altogether, with its bound.
+        **parameters : float
+            Parameters of a `ConvexRates`, by their names.
 
         Returns
         -------
@@ -544,8 +581,10 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If not exactly one of the three is given, if it is not valid, or if a bound is given
-            for an `AllOf`, which has several.
+            If not exactly one of these is given, if it is not valid, or if the constraint has no
+            such bound, or several, as an `AllOf`.
+        InfeasibleConstraintError
+            If no rule meets the constraint.
         """
         check_is_fitted(self)
         self._validate_params()
@@ -555,26 +594,31 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
             for name, value in (
                 ("max_difference", max_difference),
                 ("min_ratio", min_ratio),
+                ("at_least", at_least),
+                ("at_most", at_most),
                 ("constraint", constraint),
             )
             if value is not None
         }
-        if len(given) != 1:
+        if len(given) != 1 - bool(parameters):
+            given |= parameters
             msg = (
-                "at() takes exactly one of max_difference, min_ratio and constraint, got "
-                f"{', '.join(given) or 'none'}."
+                "at() takes exactly one of max_difference, min_ratio, at_least, at_most and "
+                f"constraint, got {', '.join(given) or 'none'}."
             )
             raise ValueError(msg)
         if constraint is None:
-            if not hasattr(self.constraint, "max_difference"):
+            given |= parameters
+            knobs = self.constraint._knobs()
+            if not set(given) <= set(knobs):
+                lacks = f"is bounded by {' or '.join(knobs)}, got {', '.join(given)}"
                 msg = (
-                    f"{type(self.constraint).__name__} has no bound of its own to set. Pass "
-                    "constraint= with the criteria and their bounds."
+                    f"{type(self.constraint).__name__} "
+                    f"{lacks if knobs else 'has no bound of its own to set'}. Pass constraint= "
+                    "with the criteria and their bounds."
                 )
                 raise ValueError(msg)
-            constraint = clone(self.constraint).set_params(
-                **{"max_difference": None, "min_ratio": None, **given}
-            )
+            constraint = self.constraint._with(given)
         elif not isinstance(constraint, Criterion):
             msg = (
                 f"constraint must be a criterion such as DemographicParity(), got {constraint!r}."
@@ -611,8 +655,10 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
         """Cost against the knob with every breakpoint and its price; computed when first asked.
 
         The knob is `max_difference`; for an `AllOf` it is one factor on all its difference bounds
-        (ratio bounds stay). There is no such curve for ratio bounds, where cost is not piecewise
-        linear in the knob, nor for rules that do not randomise.
+        (ratio bounds and conditions stay), from the smallest that can be met. For `MinimumRate` it
+        is `at_least` up to the largest that can be met, for `Capacity` `at_most`. There is no such
+        curve for ratio bounds, where cost is not piecewise linear in the knob, nor for rules that
+        do not randomise.
         """
         check_is_fitted(self)
         if self._frontier is None:
@@ -628,8 +674,16 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
             msg = f"frontier_ is not available with {setting}: its curve is not convex."
             raise AttributeError(msg)
         moments = self._moments()
-        is_single = len(list(self.constraint.parities())) == 1
-        direction = np.where(moments.is_ratio, 0.0, 1.0 if is_single else moments.bound)
+        if moments.conditions is not None:
+            msg = (
+                "frontier_ is not available with ConvexRates: the cost is convex in a knob, but "
+                "need not be piecewise linear. Use at() at the knobs you want to see."
+            )
+            raise AttributeError(msg)
+        parts = list(self.constraint._parts())
+        is_single = len(parts) == 1
+        is_turned = ~moments.is_ratio & (is_single | (moments.kind == Kind.PARITY))
+        direction = np.where(is_turned, 1.0 if is_single else moments.bound, 0.0)
         if not direction.any():
             msg = (
                 "frontier_ is not available without a difference bound above 0 to turn: under "
@@ -638,8 +692,7 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
             raise AttributeError(msg)
 
         def at_knob(knob: float) -> Moments:
-            bound = np.where(moments.is_ratio, moments.bound, knob * direction)
-            return moments._replace(bound=bound)
+            return moments._replace(bound=np.where(is_turned, knob * direction, moments.bound))
 
         # In units of the larger cost: what counts as equal does not depend on the currency.
         unit = max(self._costs)
@@ -648,12 +701,22 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
             cost, bound_price = self._cost_and_slope(at_knob(knob))
             return cost / unit, -float(bound_price @ direction) / unit
 
-        # From this knob on every difference bound is 1 or more, and none of them binds.
-        last = 1.0 / direction[direction > 0].min()
-        knob, cost = convex_curve(value_and_slope, 0.0, last)
+        # From this knob on every bound that turns is 1 or more, and none of them binds.
+        first, last = 0.0, 1.0 / direction[direction > 0].min()
+        if not (moments.kind == Kind.PARITY).all():
+            is_floor = is_single and parts[0]._kind == Kind.FLOOR
+            start = at_knob(last if is_floor else first)
+            form = row_form(start)
+            growth = np.abs(form.upper_gain) * direction, np.abs(form.lower_gain) * direction
+            needed = self._nearest(start, *growth).amount
+            if needed:
+                # Beyond what the solver's tolerance leaves open.
+                needed = min(needed + _ROOM, last)
+                first, last = (first, last - needed) if is_floor else (needed, last)
+        knob, cost = convex_curve(value_and_slope, first, last)
         cost = unit * cost
-        name = "max_difference" if is_single else "factor"
-        bound = self._lower_bound(at_knob, last)
+        name = parts[0]._knob if is_single else "factor"
+        bound = self._lower_bound(at_knob, first, last)
         if bound is None:
             return CostFrontier(name, knob, cost)
         both = np.union1d(knob, bound[0])
@@ -666,9 +729,71 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
             **self._mixtures([at_knob(k) for k in both]),
         )
 
-    def _lower_bound(self, at_knob: Callable[[float], Moments], last: float) -> Curve | None:
+    def _lower_bound(
+        self, at_knob: Callable[[float], Moments], first: float, last: float
+    ) -> Curve | None:
         """Return breakpoints of a lower bound on the curve; None where the curve is exact."""
         return None
+
+    def _nearest(self, moments: Moments, upper: Float, lower: Float) -> Relaxation:
+        """Return the rule that needs the least relaxation of the bounds, as in phase one."""
+        raise NotImplementedError
+
+    def _infeasible(self, moments: Moments, whose: str) -> InfeasibleConstraintError:
+        """Return the error that says which conditions stand against each other, and how far.
+
+        Parameters
+        ----------
+        moments : Moments
+            Rates and bounds that no rule meets.
+        whose : str
+            What rules there are, as the subject of a sentence.
+        """
+        every = np.ones(moments.n_events)
+        nearest = self._nearest(moments, every, every)
+        parts = list(self.constraint._parts())
+        n_rates = [len(part._rates()) for part in parts]
+        owner = np.repeat(np.repeat(np.arange(len(parts)), n_rates), len(self._stratum_labels))
+        row_price = nearest.upper_price + nearest.lower_price
+        price = np.bincount(owner[moments.event], row_price, minlength=len(parts))
+        at_odds = np.flatnonzero(price > _ROOM)
+        wanted = []
+        for i in at_odds:
+            held_up = (owner[moments.event] == i) & (row_price > _ROOM)
+            units = [self._unit_name(u) for u in np.unique(moments.unit[held_up])]
+            if parts[i]._kind == Kind.FREE:
+                continue
+            # A limit to the overall rate is every group's.
+            where = "" if parts[i]._kind == Kind.CEILING else f" (at issue: {'; '.join(units)})"
+            wanted.append(parts[i]._in_words() + where)
+        wanted += [f"[{condition}]" for condition in nearest.in_the_way]
+        form, within_reach = row_form(moments), []
+        # As long as everything else can stay.
+        for i in at_odds:
+            own = owner == i
+            growth = np.abs(form.upper_gain) * own, np.abs(form.lower_gain) * own
+            bound = parts[i]._bound()
+            if bound is None or not (growth[0].any() or growth[1].any()):
+                continue
+            try:
+                needed = self._nearest(moments, *growth).amount
+            except InfeasibleConstraintError:
+                continue
+            # Rounded to the safe side.
+            sign = -1.0 if parts[i]._kind == Kind.FLOOR else 1.0
+            reached = sign * np.ceil(sign * 1e4 * (bound + sign * needed) - 1e-6) / 1e4
+            within_reach.append(parts[i]._in_words(reached))
+        if len(wanted) == 1:
+            msg = f"{whose} meets {wanted[0]}: the nearest misses it by {nearest.amount:.4g}."
+        else:
+            msg = (
+                f"{whose} meets all of {' and '.join(wanted)}: they contradict each other, and "
+                f"the nearest misses them by {nearest.amount:.4g} in rate."
+            )
+        if within_reach:
+            others = " as long as the others stay" if len(wanted) > 1 else ""
+            msg += f" Within reach{others}: {', or '.join(within_reach)}."
+        return InfeasibleConstraintError(msg)
 
     def _mixtures(self, moments: list[Moments]) -> dict[str, Any]:
         """Return models and their weights at each of several bounds."""
@@ -692,7 +817,8 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without the training rows."""
         state = super().__getstate__().items()
-        return {name: value for name, value in state if name not in self._unpickled}
+        left_out = {*self._unpickled, "_conditions"}
+        return {name: value for name, value in state if name not in left_out}
 
     def _twin(self) -> Self:
         """Return another estimator of the same fit, for `at` to turn."""

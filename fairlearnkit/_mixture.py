@@ -23,8 +23,14 @@ from fairlearnkit._kernels.moments import (
     objective,
     violations,
 )
-from fairlearnkit._kernels.pool import Pool, Progress, cheapest_mixture, lower_bounds
-from fairlearnkit._kernels.rate_program import FEASIBILITY
+from fairlearnkit._kernels.pool import (
+    Pool,
+    Progress,
+    cheapest_mixture,
+    lower_bounds,
+    nearest_mixture,
+)
+from fairlearnkit._kernels.rate_program import FEASIBILITY, Relaxation
 from fairlearnkit.exceptions import InfeasibleConstraintError
 
 Float = NDArray[np.float64]
@@ -247,21 +253,27 @@ class MixtureClassifier(GroupConstrainedClassifier):
             return curve
         return self._frontier
 
+    def _nearest(self, moments: Moments, upper: Float, lower: Float) -> Relaxation:
+        return nearest_mixture(self._pool, moments, upper, lower)
+
     def _cost_and_slope(self, moments: Moments) -> tuple[float, Float]:
         optimum = cheapest_mixture(self._pool, moments, self.tol)
         return optimum.cost, optimum.bound_price
 
-    def _lower_bound(self, at_knob: Callable[[float], Moments], last: float) -> Curve | None:
-        ends = [lower_bounds(self._pool, at_knob(knob)) for knob in (0.0, last)]
+    def _lower_bound(
+        self, at_knob: Callable[[float], Moments], first: float, last: float
+    ) -> Curve | None:
+        ends = [lower_bounds(self._pool, at_knob(knob)) for knob in (first, last)]
         if not len(ends[0]):
             return None
-        slope = (ends[1] - ends[0]) / last
+        slope = (ends[1] - ends[0]) / max(last - first, FEASIBILITY)
 
         def highest(knob: float) -> tuple[float, float]:
-            line = int(np.argmax(ends[0] + knob * slope))
-            return float(ends[0][line] + knob * slope[line]), float(slope[line])
+            value = ends[0] + (knob - first) * slope
+            line = int(np.argmax(value))
+            return float(value[line]), float(slope[line])
 
-        return convex_curve(highest, 0.0, last)
+        return convex_curve(highest, first, last)
 
     def _mixtures(self, moments: list[Moments]) -> dict[str, Any]:
         pool = self._pool

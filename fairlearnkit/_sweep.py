@@ -450,7 +450,7 @@ def _scaled(criterion: Criterion, factor: float) -> Criterion:
     """Return a criterion with every difference bound scaled, at most 1."""
     if isinstance(criterion, AllOf):
         return AllOf([_scaled(inner, factor) for inner in criterion.criteria])
-    bound = criterion.max_difference
+    bound = getattr(criterion, "max_difference", None)
     if bound is None:
         return clone(criterion)
     return clone(criterion).set_params(max_difference=min(factor * bound, 1.0))
@@ -606,6 +606,16 @@ def _turned_criterion(own: Criterion, what: str | None) -> tuple[Criterion, str]
             )
             raise ValueError(msg)
         return own, "factor"
+    if not list(own.parities()):
+        names = list(own._knobs())
+        if len(names) != 1 or what != "knob_values":
+            needed = f"knob_values= for {names[0]}" if len(names) == 1 else "knob= and its values"
+            msg = (
+                f"{type(own).__name__} compares nothing, so that there are no default values to "
+                f"turn its knob to. Pass {needed}."
+            )
+            raise ValueError(msg)
+        return own, names[0]
     name = "min_ratio" if is_ratio(own) else "max_difference"
     if what in (None, "knob_values", f"{name}s"):
         return own, name
@@ -674,6 +684,12 @@ def _check_criteria(
             )
             raise ValueError(msg)
         parities = list(own.parities())
+        if not parities:
+            msg = (
+                f"{type(own).__name__} compares nothing. Say which disparity to measure beside "
+                "the score: criteria=DemographicParity(), for example."
+            )
+            raise ValueError(msg)
         if knob_name == "factor":
             # What turns comes first: it is the axis.
             parities.sort(key=lambda parity: not parity.max_difference)
@@ -688,6 +704,7 @@ def _check_criteria(
         raise ValueError(msg)
     for one in listed:
         one._check(needs_bound=False)
+        one._check_compares("A frontier")
     return tuple(parity for one in listed for parity in clone(one).parities())
 
 

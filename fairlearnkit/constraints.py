@@ -1,26 +1,32 @@
-"""What should be equal between groups, and how nearly.
+"""What should be equal between groups, and how nearly; what every group is owed at least.
 
 A criterion says which rates should be equal and holds the one knob: `max_difference`, the largest
 gap between any two groups, or `min_ratio`, the smallest rate over the largest. The same object
 serves every estimator and every metric of this package; it holds no data and no columns.
+
+Conditions compare nothing: `MinimumRate` is a floor under the rate of every group, `Capacity` a
+limit to the share selected, `ConvexRates` anything convex that you write yourself. They serve the
+estimators, alone or in `AllOf`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 
 from fairlearnkit._kernels.moments import (
+    Kind,
     Moments,
     build_moments,
     cell_mass,
     differences,
+    levels,
     ratios,
 )
 
@@ -32,6 +38,8 @@ __all__ = [
     "TRUE_NEGATIVE_RATE",
     "TRUE_POSITIVE_RATE",
     "AllOf",
+    "Capacity",
+    "ConvexRates",
     "Criterion",
     "DemographicParity",
     "EqualOpportunity",
@@ -39,6 +47,7 @@ __all__ = [
     "ErrorRateParity",
     "FalseNegativeRateParity",
     "FalsePositiveRateParity",
+    "MinimumRate",
     "Parity",
     "Rate",
     "TrueNegativeRateParity",
@@ -146,7 +155,13 @@ class Criterion(BaseEstimator):
     """Base of every criterion; use `Parity`, one of the named criteria, or `AllOf`."""
 
     def parities(self) -> Iterator[_RateCriterion]:
-        """Yield the criteria that this one consists of, each with its own bound."""
+        """Yield the parities that this one consists of, each with its own bound."""
+        for part in self._parts():
+            if isinstance(part, _RateCriterion):
+                yield part
+
+    def _parts(self) -> Iterator[_Part]:
+        """Yield what this one consists of, with one bound each: parities and conditions."""
         raise NotImplementedError
 
     def moments(
@@ -187,41 +202,66 @@ class Criterion(BaseEstimator):
 
     def _moments_of_mass(self, mass: NDArray[np.float64], n_strata: int = 1) -> Moments:
         """Return the moments from the weight of each cell alone, shape (n_units, 2)."""
-        rows = [(parity, rate) for parity in self.parities() for rate in parity._rates()]
-        bounds = [parity._bound() for parity, _ in rows]
+        rows = [(part, rate) for part in self._parts() for rate in part._rates()]
+        bounds = [part._bound() for part, _ in rows]
         return build_moments(
             mass,
             condition=np.array([rate._condition() for _, rate in rows]),
             counted=np.array([rate._counted() for _, rate in rows]),
-            is_ratio=np.array([parity.min_ratio is not None for parity, _ in rows]),
-            to_overall=np.array([parity.reference == "overall" for parity, _ in rows]),
+            is_ratio=np.array([part._is_ratio for part, _ in rows]),
+            to_overall=np.array([part._to_overall for part, _ in rows]),
             bound=np.array([np.nan if bound is None else bound for bound in bounds]),
             n_strata=n_strata,
+            kind=np.array([part._kind for part, _ in rows], dtype=np.intp),
         )
 
     def _disparities(self, moments: Moments, rates: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the disparity of each of `parities`, in the form of its own bound.
+        """Return what the bound of each of `_parts` is on, in the form of that bound.
 
         The largest difference over its rates, or the smallest ratio where its bound is one; NaN
-        where one of its rates is defined for fewer than two groups in every stratum.
+        where one of its rates is defined for fewer than two groups in every stratum. For a
+        condition the lowest rate, the share selected, or how far the user's own are missed.
         """
-        by_event = np.where(moments.is_ratio, ratios(moments, rates), differences(moments, rates))
-        parities = list(self.parities())
-        n_rates = [len(parity._rates()) for parity in parities]
+        gap = np.where(moments.is_ratio, ratios(moments, rates), differences(moments, rates))
+        by_event = np.where(moments.kind == Kind.PARITY, gap, levels(moments, rates))
+        if moments.conditions is not None:
+            missed = moments.conditions.violation(moments, rates)
+            by_event = np.where(moments.kind == Kind.FREE, missed, by_event)
+        parts = list(self._parts())
+        n_rates = [len(part._rates()) for part in parts]
         # The worst stratum of each rate, among those that can be compared, then the worst rate.
         by_rate = by_event.reshape(sum(n_rates), -1)
         found = []
-        for parity, part in zip(parities, np.split(by_rate, np.cumsum(n_rates)[:-1]), strict=True):
-            if parity.min_ratio is None:
-                found.append(np.fmax.reduce(part, axis=1).max())
+        for part, of_part in zip(parts, np.split(by_rate, np.cumsum(n_rates)[:-1]), strict=True):
+            if part._is_ratio or part._kind == Kind.FLOOR:
+                found.append(np.fmin.reduce(of_part, axis=1).min())
             else:
-                found.append(np.fmin.reduce(part, axis=1).min())
+                found.append(np.fmax.reduce(of_part, axis=1).max())
         return np.array(found)
+
+    def _knobs(self) -> dict[str, Any]:
+        """Return the parameters that hold the bound, each with the value of one not in use."""
+        return {}
+
+    def _with(self, given: Mapping[str, Any]) -> Criterion:
+        """Return a like criterion with other bounds, by the names of `_knobs`."""
+        return clone(self).set_params(**(self._knobs() | dict(given)))
 
     def _check(self, *, needs_bound: bool) -> None:
         """Raise a ValueError where a parameter is not valid, or a bound is missing."""
-        for parity in self.parities():
-            parity._check_own(needs_bound=needs_bound)
+        for part in self._parts():
+            part._check_own(needs_bound=needs_bound)
+
+    def _check_compares(self, what: str) -> None:
+        """Raise a ValueError where a part compares nothing, so that `what` has no number."""
+        for part in self._parts():
+            if not isinstance(part, _RateCriterion):
+                msg = (
+                    f"{what} needs criteria that compare groups, got {type(part).__name__}, a "
+                    "condition that rules meet or miss. Look at the rates with "
+                    "fairlearnkit.metrics.group_rates, or leave it out."
+                )
+                raise ValueError(msg)
 
     def __eq__(self, other: object) -> bool:
         """Whether the other is a criterion of the same kind with the same parameters."""
@@ -234,7 +274,37 @@ class Criterion(BaseEstimator):
         return hash(type(self))
 
 
-class _RateCriterion(Criterion):
+class _Part(Criterion):
+    """One or more rates with one bound on each."""
+
+    _kind: Kind
+    _is_ratio = False
+    _to_overall = False
+    # Name of the parameter that holds the bound.
+    _knob: str
+
+    def _parts(self) -> Iterator[_Part]:
+        yield self
+
+    def _knobs(self) -> dict[str, Any]:
+        return {self._knob: None}
+
+    def _rates(self) -> tuple[Rate, ...]:
+        raise NotImplementedError
+
+    def _bound(self) -> float | None:
+        value: float | None = getattr(self, self._knob)
+        return value
+
+    def _in_words(self, bound: float | None = None) -> str:
+        """Return what is asked for, at this bound or at another one."""
+        raise NotImplementedError
+
+    def _check_own(self, *, needs_bound: bool) -> None:
+        raise NotImplementedError
+
+
+class _RateCriterion(_Part):
     """Rates that should be equal, within one bound."""
 
     rates: Any
@@ -242,15 +312,33 @@ class _RateCriterion(Criterion):
     min_ratio: float | None
     reference: str
 
-    def parities(self) -> Iterator[_RateCriterion]:
-        """Yield this criterion: it has one bound."""
-        yield self
+    _kind = Kind.PARITY
+
+    @property
+    def _is_ratio(self) -> bool:  # type: ignore[override]
+        return self.min_ratio is not None
+
+    @property
+    def _to_overall(self) -> bool:  # type: ignore[override]
+        return self.reference == "overall"
+
+    @property
+    def _knob(self) -> str:  # type: ignore[override]
+        return "min_ratio" if self._is_ratio else "max_difference"
+
+    def _knobs(self) -> dict[str, Any]:
+        return {"max_difference": None, "min_ratio": None}
 
     def _rates(self) -> tuple[Rate, ...]:
         return (self.rates,) if isinstance(self.rates, Rate) else tuple(self.rates)
 
-    def _bound(self) -> float | None:
-        return self.max_difference if self.min_ratio is None else self.min_ratio
+    def _in_words(self, bound: float | None = None) -> str:
+        bound = self._bound() if bound is None else bound
+        names = " and ".join(rate.label for rate in self._rates())
+        what = "to overall" if self._to_overall else "between groups"
+        if self._is_ratio:
+            return f"ratio of {names} {what} at least {bound:g}"
+        return f"difference in {names} {what} at most {bound:g}"
 
     def _check_own(self, *, needs_bound: bool) -> None:
         name = type(self).__name__
@@ -557,6 +645,224 @@ class ErrorRateParity(_NamedParity):
     rates = (ERROR_RATE,)
 
 
+def _check_share(name: str, value: Any) -> None:
+    is_number = isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
+    if not (is_number and 0 <= value <= 1):
+        msg = f"{name} must be in [0, 1], got {value!r}."
+        raise ValueError(msg)
+
+
+class MinimumRate(_Part):
+    """A floor under one rate of every group: levelling up.
+
+    Parity can be met by making the better-off group worse off. A floor cannot: it asks that no
+    group fare worse than a given rate, whatever the others have. It can be out of reach, alone or
+    together with other criteria; fitting then raises an error that says by how much.
+
+    Parameters
+    ----------
+    rate : Rate
+        What every group is owed: `TRUE_POSITIVE_RATE` is the chance of those who qualify,
+        `TRUE_NEGATIVE_RATE` one minus the false alarms. Within each stratum, where there are
+        strata.
+    at_least : float
+        Smallest rate allowed in any group, in [0, 1].
+
+    See Also
+    --------
+    Capacity : A limit to the share selected.
+    AllOf : Both at once, or beside a parity.
+
+    References
+    ----------
+    .. [1] B. Mittelstadt, S. Wachter, C. Russell, "The Unfairness of Fair Machine Learning:
+       Levelling Down and Strict Egalitarianism by Default", Michigan Technology Law Review 30,
+       2023.
+
+    Examples
+    --------
+    Seven of ten who qualify are found, in every group:
+
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from fairlearnkit import GroupThresholdClassifier, MinimumRate
+    >>> from fairlearnkit.constraints import TRUE_POSITIVE_RATE
+    >>> from fairlearnkit.datasets import make_group_classification
+    >>> X, y, groups = make_group_classification(2000, base_rates=(0.5, 0.3), random_state=0)
+    >>> floor = MinimumRate(TRUE_POSITIVE_RATE, at_least=0.7)
+    >>> clf = GroupThresholdClassifier(LogisticRegression(), floor)
+    >>> round(clf.fit(X, y, sensitive_features=groups).disparity_, 6)  # the lowest of the rates
+    0.7
+    >>> round(clf.at(at_least=0.8).disparity_, 6)
+    0.8
+    """
+
+    _kind = Kind.FLOOR
+    _knob = "at_least"
+
+    def __init__(self, rate: Rate, *, at_least: float) -> None:
+        self.rate = rate
+        self.at_least = at_least
+
+    def _rates(self) -> tuple[Rate, ...]:
+        return (self.rate,)
+
+    def _in_words(self, bound: float | None = None) -> str:
+        bound = self.at_least if bound is None else bound
+        return f"{self.rate.label} of every group at least {bound:g}"
+
+    def _check_own(self, *, needs_bound: bool) -> None:
+        if not isinstance(self.rate, Rate):
+            msg = f"rate must be a Rate such as TRUE_POSITIVE_RATE, got {self.rate!r}."
+            raise ValueError(msg)
+        _check_share("at_least", self.at_least)
+
+
+class Capacity(_Part):
+    """A limit to the share selected: only so many can be accepted.
+
+    Parameters
+    ----------
+    at_most : float
+        Largest share of all rows that may be selected, in [0, 1]. Within each stratum, where
+        there are strata.
+
+    See Also
+    --------
+    MinimumRate : A floor under a rate of every group.
+    AllOf : Both at once, or beside a parity.
+
+    Examples
+    --------
+    A tenth of all applicants can be invited, those who qualify with equal chances:
+
+    >>> from fairlearnkit import AllOf, Capacity, EqualOpportunity
+    >>> rule = AllOf([EqualOpportunity(max_difference=0.02), Capacity(at_most=0.1)])
+    >>> rule.criteria[1].at_most
+    0.1
+    """
+
+    _kind = Kind.CEILING
+    _knob = "at_most"
+
+    def __init__(self, *, at_most: float) -> None:
+        self.at_most = at_most
+
+    def _rates(self) -> tuple[Rate, ...]:
+        return (SELECTION_RATE,)
+
+    def _in_words(self, bound: float | None = None) -> str:
+        return f"share selected at most {self.at_most if bound is None else bound:g}"
+
+    def _check_own(self, *, needs_bound: bool) -> None:
+        _check_share("at_most", self.at_most)
+
+
+class ConvexRates(_Part):
+    """Any convex conditions on group rates, written in cvxpy.
+
+    Floors for one group, a mean or a Euclidean distance in place of the largest gap, budgets: what
+    can be said as ``convex <= concave`` about the rates can be asked for.
+
+    Parameters
+    ----------
+    build : callable
+        ``build(r)`` returns a list of cvxpy constraints. The rates of all groups are attributes of
+        ``r``, each a vector expression of shape (n_groups,) that is also indexed by a group's
+        label: `selection_rate`, `true_positive_rate` (short `tpr`), `false_positive_rate`
+        (`fpr`), `true_negative_rate` (`tnr`), `false_negative_rate` (`fnr`) and `error_rate`.
+        ``r.overall_selection_rate`` and so on are the rates over all groups; ``r.groups``,
+        ``r.n_groups`` and ``r.share`` the labels, their number and their shares in the weight.
+        Where there are strata it is called once for each, named by ``r.stratum``. A rate without
+        rows may take any value.
+    parameters : dict, default=None
+        Numbers >= 0 by name. Each is passed to `build` as a keyword, as a
+        `cvxpy.Parameter`: a knob that `at` turns by its name without building anew.
+
+    See Also
+    --------
+    MinimumRate, Capacity : The two conditions that need no cvxpy.
+    AllOf : Several criteria at once.
+
+    Notes
+    -----
+    Programmes are then modelled in cvxpy over the same thresholds or models and solved by
+    Clarabel, an interior-point method: conditions hold to 1e-7 instead of 1e-9. Built-in criteria
+    are faster, have a `frontier_` and also choose plain thresholds.
+
+    A function defined in a module pickles with its estimator; a lambda does not.
+
+    References
+    ----------
+    .. [1] S. Diamond, S. Boyd, "CVXPY: A Python-Embedded Modeling Language for Convex
+       Optimization", JMLR 17, 2016.
+
+    Examples
+    --------
+    The false positive rates lie within a Euclidean distance of their mean; the distance is a knob:
+
+    >>> import cvxpy as cp
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from fairlearnkit import ConvexRates, GroupThresholdClassifier
+    >>> from fairlearnkit.datasets import make_group_classification
+    >>> X, y, groups = make_group_classification(2000, base_rates=(0.5, 0.3), random_state=0)
+    >>> near = ConvexRates(
+    ...     lambda r, distance: [cp.norm(r.fpr - cp.sum(r.fpr) / r.n_groups, 2) <= distance],
+    ...     parameters={"distance": 0.02},
+    ... )
+    >>> clf = GroupThresholdClassifier(LogisticRegression(), near)
+    >>> clf = clf.fit(X, y, sensitive_features=groups)
+    >>> clf.at(distance=0.01).cost_ > clf.cost_
+    True
+    """
+
+    _kind = Kind.FREE
+
+    def __init__(
+        self, build: Callable[..., Any], *, parameters: Mapping[str, float] | None = None
+    ) -> None:
+        self.build = build
+        self.parameters = parameters
+
+    def _rates(self) -> tuple[Rate, ...]:
+        # All others follow from these two.
+        return (FALSE_POSITIVE_RATE, TRUE_POSITIVE_RATE)
+
+    def _bound(self) -> None:
+        return None
+
+    def _knobs(self) -> dict[str, Any]:
+        return dict(self.parameters or {})
+
+    def _with(self, given: Mapping[str, Any]) -> Criterion:
+        return clone(self).set_params(parameters={**(self.parameters or {}), **given})
+
+    def _in_words(self, bound: float | None = None) -> str:
+        return "the conditions of ConvexRates"
+
+    def _check_own(self, *, needs_bound: bool) -> None:
+        if not callable(self.build):
+            msg = (
+                "build must be a function of the group rates that returns a list of cvxpy "
+                f"constraints, got {self.build!r}."
+            )
+            raise ValueError(msg)
+        if not isinstance(self.parameters, (Mapping, type(None))):
+            msg = f"parameters must be a dict of numbers by name, got {self.parameters!r}."
+            raise ValueError(msg)
+        for name, value in (self.parameters or {}).items():
+            is_number = isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
+            if name in _OTHER_KNOBS or not (is_number and 0 <= value < np.inf):
+                msg = (
+                    "parameters must be numbers >= 0 under names that no other bound has, got "
+                    f"{name}={value!r}. A sign can be written in the condition."
+                )
+                raise ValueError(msg)
+
+
+# What `at` takes for other criteria.
+_OTHER_KNOBS = ("max_difference", "min_ratio", "at_least", "at_most", "constraint")
+
+
 class AllOf(Criterion):
     """Several criteria at once, each with its own bound.
 
@@ -578,10 +884,10 @@ class AllOf(Criterion):
     def __init__(self, criteria: Sequence[Criterion]) -> None:
         self.criteria = criteria
 
-    def parities(self) -> Iterator[_RateCriterion]:
+    def _parts(self) -> Iterator[_Part]:
         """Yield the criteria with one bound each, those of inner `AllOf` in their place."""
         for criterion in self.criteria:
-            yield from criterion.parities()
+            yield from criterion._parts()
 
     def _check(self, *, needs_bound: bool) -> None:
         is_sequence = isinstance(self.criteria, Sequence) and not isinstance(self.criteria, str)

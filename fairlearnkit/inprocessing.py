@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from fairlearnkit import _validation as checks
 from fairlearnkit._base import GroupConstrainedClassifier, Interval, StrOptions, learner_score
 from fairlearnkit._kernels.hypotheses import Hypothesis, threshold_columns
-from fairlearnkit._kernels.moments import Moments, group_rates, objective, violations
+from fairlearnkit._kernels.moments import Kind, Moments, group_rates, objective, violations
 from fairlearnkit._kernels.newton import (
     LogisticProblem,
     LogisticSolution,
@@ -537,6 +537,13 @@ class ConstrainedLogisticRegression(MixtureClassifier):
         return largest_gap
 
     def _turn(self) -> None:
+        if not all(part._kind == Kind.PARITY for part in self.constraint._parts()):
+            msg = (
+                "ConstrainedLogisticRegression bounds differences between groups, got "
+                f"{self.constraint!r}. Use ReductionClassifier or GroupThresholdClassifier, which "
+                "take other conditions too."
+            )
+            raise ValueError(msg)
         moments = self._moments()
         gap = self._turn_scores(moments) if self.finish is None else self._turn_decisions(moments)
         if gap > self.tol and self.solver == "newton":

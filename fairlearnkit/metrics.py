@@ -290,6 +290,11 @@ def disparity(
         One number, or one for each criterion of an `AllOf`, in [0, 1]; NaN where a rate is
         defined for fewer than two groups.
 
+    Raises
+    ------
+    ValueError
+        If an input is not valid, or the criterion compares nothing, as `MinimumRate`.
+
     Warns
     -----
     DegenerateGroupWarning
@@ -311,6 +316,7 @@ def disparity(
         msg = f"criterion must be a criterion such as DemographicParity(), got {criterion!r}."
         raise ValueError(msg)
     criterion._check(needs_bound=False)
+    criterion._check_compares("A disparity")
     cells = _read(y_true, y_pred, sensitive_features, sample_weight, pos_label, missing)
     return _disparity(criterion, cells)
 
@@ -744,6 +750,7 @@ def _one_parity(criterion: Any) -> Any:
         msg = f"criterion must be a criterion such as DemographicParity(), got {criterion!r}."
         raise ValueError(msg)
     criterion._check(needs_bound=False)
+    criterion._check_compares("A score of disparity")
     parities = list(criterion.parities())
     if len(parities) != 1:
         msg = (

@@ -23,8 +23,9 @@ from fairlearnkit._base import (
     out_of_fold_scores,
     weight_keyword,
 )
-from fairlearnkit._kernels.moments import Moments, cell_mass, cell_sums
+from fairlearnkit._kernels.moments import Kind, Moments, cell_mass, cell_sums
 from fairlearnkit._kernels.plain_thresholds import solve_plain_thresholds
+from fairlearnkit._kernels.rate_program import Relaxation, least_relaxation
 from fairlearnkit._kernels.thresholds import (
     OperatingPoints,
     ThresholdSolution,
@@ -32,6 +33,7 @@ from fairlearnkit._kernels.thresholds import (
     expected_sums,
     hull_points,
     operating_points,
+    point_rates,
     solve_priced_thresholds,
     solve_thresholds,
 )
@@ -552,7 +554,17 @@ class GroupThresholdClassifier(GroupConstrainedMetaClassifier):
 
     def _turn(self) -> None:
         moments = self._moments()
-        points, optimum = self._optimum(moments)
+        if not self.randomized and moments.conditions is not None:
+            msg = (
+                "randomized=False is not available with ConvexRates: the search over plain "
+                "thresholds relies on bounds that leave rates in windows. Use built-in criteria "
+                "such as MinimumRate and Capacity, or randomized=True."
+            )
+            raise ValueError(msg)
+        try:
+            points, optimum = self._optimum(moments)
+        except InfeasibleConstraintError:
+            raise self._infeasible(moments, "No rule of group thresholds") from None
         probability, cost = optimum.probability, optimum.cost
         self.is_proven_ = True
         if not self.randomized:
@@ -571,6 +583,10 @@ class GroupThresholdClassifier(GroupConstrainedMetaClassifier):
         self.multipliers_ = self._by_group(moments, optimum.rate_price)
         self.randomized_share_ = _randomized_share(points, probability)
 
+    def _nearest(self, moments: Moments, upper: Float, lower: Float) -> Relaxation:
+        points = self._vertices
+        return least_relaxation(point_rates(points, moments), points.group, moments, upper, lower)
+
     def _cost_and_slope(self, moments: Moments) -> tuple[float, Float]:
         _, optimum = self._optimum(moments)
         return optimum.cost, optimum.bound_price
@@ -581,7 +597,7 @@ class GroupThresholdClassifier(GroupConstrainedMetaClassifier):
         for step in range(10, -1, -1):
             relaxed = moments._replace(
                 bound=np.where(
-                    moments.is_ratio,
+                    moments.is_ratio | (moments.kind == Kind.FLOOR),
                     moments.bound * (1 - 2.0**-step),
                     moments.bound + (1 - moments.bound) * 2.0**-step,
                 )
@@ -594,7 +610,7 @@ class GroupThresholdClassifier(GroupConstrainedMetaClassifier):
                 break
         return (
             f"No plain threshold per group was found that meets {self.constraint!r}. {reached} "
-            "Relax the bound, or allow randomized=True, which can meet every named criterion."
+            "Relax the bound, or allow randomized=True, which can meet it."
         )
 
 

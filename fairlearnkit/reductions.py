@@ -31,8 +31,9 @@ from fairlearnkit._kernels.hypotheses import (
     Answer,
     threshold_columns,
 )
-from fairlearnkit._kernels.master import generate_columns
+from fairlearnkit._kernels.master import generate_columns, seek_feasible
 from fairlearnkit._kernels.moments import (
+    Kind,
     Moments,
     group_rates,
     objective,
@@ -41,6 +42,7 @@ from fairlearnkit._kernels.moments import (
 from fairlearnkit._kernels.pool import Progress, cheapest_mixture, lower_bounds
 from fairlearnkit._mixture import MixtureClassifier
 from fairlearnkit.constraints import Criterion
+from fairlearnkit.exceptions import InfeasibleConstraintError
 
 __all__ = ["ReductionClassifier"]
 
@@ -387,15 +389,17 @@ class ReductionClassifier(GroupConstrainedMetaClassifier, MixtureClassifier):
             raise ValueError(msg)
         return folds
 
-    def _problem(self, moments: Moments, rate_price: Float) -> _Problem | None:
+    def _problem(
+        self, moments: Moments, rate_price: Float, cost_factor: float = 1.0
+    ) -> _Problem | None:
         """Return the classification problem at these prices; None where it has one label only.
 
         The price of accepting a row is that of its cell: rows to accept have a negative one, and
         weigh as much as it is away from zero. Weights are scaled to the sum of the row weights,
-        so that a regularised learner regularises alike at all prices.
+        so that a regularised learner regularises alike at all prices. Costs count with a factor.
         """
         training = self._training_rows("Another fit")
-        _, slope = objective(self._cost_mass, *self._costs)
+        slope = cost_factor * objective(self._cost_mass, *self._costs)[1]
         of_cell = np.zeros((self._n_units, 2))
         np.add.at(of_cell, moments.unit, rate_price[:, None] * moments.slope)
         label, row_weight = training.positive.astype(np.intp), training.sample_weight
@@ -412,9 +416,11 @@ class ReductionClassifier(GroupConstrainedMetaClassifier, MixtureClassifier):
         weight *= self._cost_mass.sum() / weight.sum()
         return _Problem(self._labels_of(accept), weight, price)
 
-    def _best_responses(self, moments: Moments, rate_prices: list[Float]) -> list[Answer]:
+    def _best_responses(
+        self, moments: Moments, rate_prices: list[Float], cost_factor: float = 1.0
+    ) -> list[Answer]:
         """Fit the estimator to the problems at several prices, side by side."""
-        problems = [self._problem(moments, price) for price in rate_prices]
+        problems = [self._problem(moments, price, cost_factor) for price in rate_prices]
         learner_X = self._training_rows("Another fit").learner_X
         everywhere = [(None, None), *self._folds]
         fits = Parallel(n_jobs=self.n_jobs)(
@@ -456,18 +462,45 @@ class ReductionClassifier(GroupConstrainedMetaClassifier, MixtureClassifier):
         )
 
     def _steps(self, moments: Moments) -> Iterator[Progress]:
-        """Return the solver's progress at these bounds, one fit after the other."""
+        """Return the solver's progress at these bounds, one fit after the other.
+
+        Raises
+        ------
+        InfeasibleConstraintError
+            If the learner is not seen to find models that meet the bounds together.
+        """
 
         def best_responses(rate_prices: list[Float]) -> list[Answer]:
             return self._best_responses(moments, rate_prices)
 
+        def best_for_rates(rate_prices: list[Float]) -> list[Answer]:
+            return self._best_responses(moments, rate_prices, 0.0)
+
+        if self.solver == "exponentiated_gradient" and moments.conditions is not None:
+            msg = (
+                'solver="exponentiated_gradient" plays against linear bounds and knows no other '
+                'conditions, got ConvexRates. Use solver="column_generation".'
+            )
+            raise ValueError(msg)
+        max_calls = self.max_fits
+        if not (moments.kind == Kind.PARITY).all():
+            calls_before = self._pool.n_calls
+            nearest = seek_feasible(
+                self._pool, moments, best_responses, best_for_rates, max_calls=max_calls
+            )
+            max_calls -= self._pool.n_calls - calls_before
+            if nearest.amount:
+                whose = "No mixture of the models that the estimator was found to offer"
+                if not max_calls:
+                    whose = f"No mixture of the models found within max_fits={self.max_fits}"
+                raise self._infeasible(moments, whose)
         if self.solver == "column_generation":
             return generate_columns(
                 self._pool,
                 moments,
                 best_responses,
                 tol=self.tol,
-                max_calls=self.max_fits,
+                max_calls=max_calls,
                 n_at_once=effective_n_jobs(self.n_jobs),
             )
         return exponentiated_gradient(
@@ -475,7 +508,7 @@ class ReductionClassifier(GroupConstrainedMetaClassifier, MixtureClassifier):
             moments,
             best_responses,
             tol=self.tol,
-            max_calls=self.max_fits,
+            max_calls=max_calls,
             max_multiplier=self.max_multiplier,
             lp_step=self.lp_step,
         )
@@ -515,7 +548,12 @@ class ReductionClassifier(GroupConstrainedMetaClassifier, MixtureClassifier):
 
     def _settled(self, moments: Moments) -> Progress:
         """Return where the pool alone stands; raise where it does not settle the cost to `tol`."""
-        mixture = cheapest_mixture(self._pool, moments, self.tol)
+        try:
+            mixture = cheapest_mixture(self._pool, moments, self.tol)
+        except InfeasibleConstraintError:
+            raise self._infeasible(
+                moments, "Of a pickle, no mixture of the models it keeps"
+            ) from None
         progress = Progress.of(mixture, lower_bounds(self._pool, moments))
         if progress.gap > self.tol:
             how_far = (

@@ -502,7 +502,10 @@ def test_at_of_several_criteria_takes_a_constraint():
 @pytest.mark.parametrize(
     ("knob", "message"),
     [
-        ({}, "exactly one of max_difference, min_ratio and constraint, got none"),
+        (
+            {},
+            "exactly one of max_difference, min_ratio, at_least, at_most and constraint, got none",
+        ),
         (
             {"max_difference": 0.1, "min_ratio": 0.9},
             "exactly one .* got max_difference, min_ratio",

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from fairlearnkit._kernels.moments import (
+    Kind,
     Moments,
     group_rates,
     overall_rates,
@@ -52,7 +53,7 @@ def softmax_prices(moments: Moments, total: Float, slack: Float, max_multiplier:
     total : ndarray of shape (n_rows,)
         Accumulated rates, times the steps.
     slack : ndarray of shape (n_events,)
-        Accumulated difference bounds, times the steps; 0 for ratios.
+        Accumulated bounds, times the steps; 0 for ratios.
     max_multiplier : float
         Sum of all prices, at the most.
 
@@ -71,6 +72,14 @@ def softmax_prices(moments: Moments, total: Float, slack: Float, max_multiplier:
         if not len(rows):
             continue
         a = total[rows]
+        if moments.kind[e] == Kind.FLOOR:
+            higher[rows], lower[rows] = -np.inf, slack[e] - a
+            continue
+        if moments.kind[e] == Kind.CEILING:
+            # One inequality for all rows: that of the first.
+            higher[rows], lower[rows] = -np.inf, -np.inf
+            higher[rows[0]] = overall[rows[0]] - slack[e]
+            continue
         factor = moments.bound[e] if moments.is_ratio[e] else 1.0
         if moments.to_overall[e]:
             higher[rows] = factor * a - overall[rows] - slack[e]
@@ -82,7 +91,8 @@ def softmax_prices(moments: Moments, total: Float, slack: Float, max_multiplier:
         lower[rows] = _log_difference(logsumexp(factor * a) - a, itself) - slack[e]
     to_overall = moments.to_overall[event]
     # Each pair once: a pair has one higher row.
-    all_pairs = np.concatenate([[0.0], higher, lower[to_overall]])
+    is_own = to_overall | (moments.kind[event] == Kind.FLOOR)
+    all_pairs = np.concatenate([[0.0], higher, lower[is_own]])
     scale = np.log(max_multiplier) - logsumexp(all_pairs)
     upper_price, lower_price = np.exp(higher + scale), np.exp(lower + scale)
     bound = moments.bound[event]
@@ -186,7 +196,9 @@ def exponentiated_gradient(
 def _n_pairs(moments: Moments) -> int:
     """Return the number of inequalities that the prices are of, with every pair counted."""
     width = units_compared(moments)
-    return int(np.where(moments.to_overall, 2 * width, width * (width - 1)).sum())
+    parity = np.where(moments.to_overall, 2 * width, width * (width - 1))
+    of_event = np.choose(moments.kind, [parity, width, np.minimum(width, 1), 0 * width])
+    return int(of_event.sum())
 
 
 def _progress_of_averages(

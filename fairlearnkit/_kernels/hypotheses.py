@@ -42,10 +42,10 @@ class Decisions(NamedTuple):
     cost: Float
     sums: Float
 
-    def priced(self, moments: Moments, price: Float) -> Float:
-        """Return each cost plus its rates times the prices, of shape ``(n_rows, ...)``."""
+    def priced(self, moments: Moments, price: Float, cost_factor: float = 1.0) -> Float:
+        """Return each cost, times a factor, plus its rates times prices ``(n_rows, ...)``."""
         of_rates: Float = group_rates(moments, self.sums) @ price
-        return (self.cost + of_rates.T).T
+        return (cost_factor * self.cost + of_rates.T).T
 
 
 class ThresholdColumns(NamedTuple):
@@ -69,9 +69,9 @@ class ThresholdColumns(NamedTuple):
     judged: Decisions
     counted: Decisions
 
-    def cheapest(self, moments: Moments, price: Float) -> Hypothesis:
+    def cheapest(self, moments: Moments, price: Float, cost_factor: float = 1.0) -> Hypothesis:
         """Return the threshold of least priced cost."""
-        priced = self.judged.priced(moments, price)
+        priced = self.judged.priced(moments, price, cost_factor)
         return self.hypothesis(_first_least(priced, 1.0 + np.abs(priced).max()))
 
     def hypothesis(self, i: int) -> Hypothesis:

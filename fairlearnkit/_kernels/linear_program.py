@@ -81,8 +81,8 @@ def solve_linear_program(program: LinearProgram) -> ProgramSolution:
     )
     if result.status == 2:
         msg = (
-            "No rule meets the constraint: whatever is decided, some rates differ by more than "
-            "their bound allows. Relax the bound, or leave out rates that decisions cannot change."
+            "No rule meets the constraint: whatever is decided, some rates are beyond what their "
+            "bound allows. Relax the bound, or leave out rates that decisions cannot change."
         )
         raise InfeasibleConstraintError(msg)
     if result.status != 0:

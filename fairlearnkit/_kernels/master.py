@@ -25,7 +25,9 @@ from fairlearnkit._kernels.pool import (
     Progress,
     cheapest_mixture,
     lower_bounds,
+    nearest_mixture,
 )
+from fairlearnkit._kernels.rate_program import Relaxation
 
 Float = NDArray[np.float64]
 
@@ -35,6 +37,78 @@ _SHORT_OF = 0.6
 # Once it is closed: short of them and at fractions of them, since a learner that is no exact
 # minimiser often has more to give nearby.
 _FRACTIONS = (0.5, 0.25)
+
+
+# What a hypothesis must bring a mixture nearer to the bounds by, in rate, for the search to go on.
+_NEARER = 1e-8
+
+
+# Prices of phase one sum to one, as costs do over all rows: multiples to try beside costs.
+_BESIDE_COSTS = (1.0, 3.0, 0.3)
+
+
+def seek_feasible(
+    pool: Pool,
+    moments: Moments,
+    best_responses: BestResponses,
+    best_for_rates: BestResponses,
+    *,
+    max_calls: int,
+) -> Relaxation:
+    """Ask the learner for hypotheses until a mixture of the pool meets the bounds, or none can.
+
+    Column generation on the phase-one programme: minimise by how much, in rate, the worst
+    inequality is missed [2]_. Costs play no part, so that no penalty has to be chosen, and a
+    result above zero proves that nothing which the learner can find meets the bounds.
+
+    Parameters
+    ----------
+    pool : Pool
+        Grows; not empty.
+    moments : Moments
+        Rates and bounds.
+    best_responses, best_for_rates : callable
+        Prices of the rates to the learner's answers, with and without costs.
+    max_calls : int
+        Calls of the learner to stop after.
+
+    Returns
+    -------
+    Relaxation
+        With ``amount`` 0 where a mixture of the pool meets the bounds.
+
+    Notes
+    -----
+    The first call is at prices of zero with costs: the model without a constraint, which is needed
+    in any case. When the programme's own prices bring nothing, a few others are tried, since a
+    learner that is no exact minimiser often has more to give nearby: a running mean of prices, and
+    the programme's own beside costs.
+    """
+    every = np.ones(moments.n_events)
+    nearest = nearest_mixture(pool, moments, every, every)
+    nothing = np.zeros(len(moments.event))
+    mean = Prices(nothing, nothing)
+    n_calls = n_dry = 0
+    if nearest.amount and not pool.lines(moments) and max_calls:
+        pool.ask(moments, [mean], best_responses)
+        nearest = nearest_mixture(pool, moments, every, every)
+        n_calls = 1
+    while nearest.amount and n_calls < max_calls:
+        dual = Prices(nearest.upper_price, nearest.lower_price)
+        if not n_dry:
+            mean = mean.towards(dual, 0.5)
+        places = [(dual, 0.0), (mean, 0.0), *((dual.scaled(f), 1.0) for f in _BESIDE_COSTS)]
+        place, cost_factor = places[n_dry]
+        known = pool.decisions().priced(moments, nearest.rate_price, 0.0).min()
+        responses = best_responses if cost_factor else best_for_rates
+        found = pool.ask(moments, [place], responses, cost_factor)
+        n_calls += 1
+        priced = [group_rates(moments, h.sums) @ nearest.rate_price for h in found]
+        nearest = nearest_mixture(pool, moments, every, every)
+        n_dry = 0 if min(priced, default=np.inf) < known - _NEARER else n_dry + 1
+        if n_dry == len(places):
+            break
+    return nearest
 
 
 def generate_columns(
@@ -51,7 +125,8 @@ def generate_columns(
     Parameters
     ----------
     pool : Pool
-        Grows; must hold a mixture within the bounds (the two constants make one for parities).
+        Grows; must hold a mixture within the bounds (the two constants make one for parities, see
+        `seek_feasible` for others).
     moments : Moments
         Rates and bounds.
     best_responses : callable

@@ -4,8 +4,8 @@ A *unit* is a group (within a stratum, where there are strata). A *cell* is the 
 with one label. A hypothesis h in [0, 1]^n is known by its *cell sums*, the weighted sum of its
 predictions in each cell, an array of shape ``(n_units, 2)`` whose last axis is the label.
 
-An *event* is a rate within a stratum: a set of rates, one per unit, that should be equal. Each of
-them is a *row*::
+An *event* is a rate within a stratum: a set of rates, one per unit, that should be equal, or that
+a bound is on (see `Kind`). Each of them is a *row*::
 
     rate[k] = offset[k] + slope[k, 0] * cell_sums[unit[k], 0] + slope[k, 1] * cell_sums[unit[k], 1]
 
@@ -13,10 +13,12 @@ A cell without weight has no row: its rate is undefined and is compared with not
 linearly with units; pairs of groups are never listed.
 """
 
-from typing import NamedTuple
+from enum import IntEnum
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 Float = NDArray[np.float64]
 Int = NDArray[np.intp]
@@ -25,6 +27,45 @@ Label = NDArray[np.integer] | Bool
 
 # What rounding may leave of a rate of 0: it is a sum of a few terms of size 1 at the most.
 _ROUNDING = 1e-14
+
+
+class Kind(IntEnum):
+    """What the bound of an event is on."""
+
+    # The rates, compared with each other or with the overall rate.
+    PARITY = 0
+    # Every rate: none is to be below it.
+    FLOOR = 1
+    # The overall rate: it is not to be above it.
+    CEILING = 2
+    # Nothing: the rates are those that conditions are on.
+    FREE = 3
+
+
+class Conditions(Protocol):
+    """Convex conditions on the rates of the free events, beyond what bounds can say.
+
+    Programmes with conditions are solved by whoever states them.
+    """
+
+    def violation(self, moments: "Moments", rates: Float) -> float:
+        """Return how far the worst condition is missed, in its own unit; 0 where all are met."""
+
+    def worth(self, moments: "Moments", rate_price: Float) -> float:
+        """Return the largest total of price times rate over the free rows within conditions."""
+
+    def cheapest(
+        self, cost: Float, rates: sparse.csr_array, block: Int, moments: "Moments"
+    ) -> tuple[Float, Float, Float]:
+        """Return weights of the cheapest mixture, and prices of both inequalities of each row."""
+
+    def relax(
+        self, rates: sparse.csr_array, block: Int, moments: "Moments", upper: Float, lower: Float
+    ) -> tuple[Float, float, Float, Float, tuple[str, ...]]:
+        """Return what needs the least relaxation: weights, amount, prices, conditions in its way.
+
+        Conditions give way where the upper slack of their events does, by as much each.
+        """
 
 
 class Moments(NamedTuple):
@@ -45,6 +86,11 @@ class Moments(NamedTuple):
         compared with the overall rate rather than with each other.
     bound : ndarray of shape (n_events,)
         Largest difference, or smallest ratio, allowed; NaN where none is set.
+    kind : ndarray of shape (n_events,)
+        What the bound is on, a `Kind`; other than for parities it is the lowest rate allowed, or
+        the highest overall rate.
+    conditions : Conditions or None
+        What is asked of the rates of free events.
     """
 
     mass: Float
@@ -56,6 +102,8 @@ class Moments(NamedTuple):
     is_ratio: Bool
     to_overall: Bool
     bound: Float
+    kind: Int
+    conditions: Conditions | None = None
 
     @property
     def n_events(self) -> int:
@@ -68,7 +116,11 @@ class RowForm(NamedTuple):
 
     ``upper_rate * rate - upper_level * t <= upper_slack`` and
     ``lower_level * t - rate <= lower_slack``, every array of shape ``(n_events,)``. The level of a
-    ``tied`` event is its overall rate.
+    ``tied`` event is its overall rate. Where a slack is infinite there is no such inequality, and
+    where the rate has no factor in it the first row stands for all.
+
+    The slacks grow by ``upper_gain`` and ``lower_gain`` with the bound; 0 for ratios, whose bound
+    is a factor.
     """
 
     upper_rate: Float
@@ -77,6 +129,8 @@ class RowForm(NamedTuple):
     lower_level: Float
     lower_slack: Float
     tied: Bool
+    upper_gain: Float
+    lower_gain: Float
 
 
 def cell_mass(label: Label, unit: Int, sample_weight: Float | None, n_units: int) -> Float:
@@ -103,6 +157,7 @@ def build_moments(
     to_overall: Bool,
     bound: Float,
     n_strata: int = 1,
+    kind: Int | None = None,
 ) -> Moments:
     """Build the moments of rates given as counts of decisions.
 
@@ -118,6 +173,8 @@ def build_moments(
         Bound of each rate.
     n_strata : int, default=1
         Number of strata; every rate is one event in each.
+    kind : ndarray of shape (n_rates,), default=None
+        What each bound is on; None means that all are parities.
 
     Returns
     -------
@@ -148,6 +205,7 @@ def build_moments(
         is_ratio=np.repeat(is_ratio, n_strata),
         to_overall=np.repeat(to_overall, n_strata),
         bound=np.repeat(bound, n_strata),
+        kind=np.repeat(np.zeros(n_rates, dtype=np.intp) if kind is None else kind, n_strata),
     )
 
 
@@ -210,11 +268,22 @@ def _ratio(numerator: Float, denominator: Float) -> Float:
     return np.where(zero, 1.0, numerator / np.where(zero, 1.0, denominator))
 
 
+def levels(moments: Moments, rates: Float) -> Float:
+    """Return what a bound on levels is on: the smallest rate, or under a ceiling the overall one.
+
+    NaN for an event without rows.
+    """
+    smallest, _ = _extremes(moments, rates)
+    return np.where(moments.kind == Kind.CEILING, overall_rates(moments, rates), smallest)
+
+
 def violations(moments: Moments, rates: Float) -> Float:
     """Return how far each event is beyond its bound, in rate; met where <= 0.
 
     For a difference this is the largest gap minus the bound. For a ratio it is the room missing
     between the extremes, ``bound * largest - smallest``, which is well defined at rates of zero.
+    For a level it is the distance to the bound, for free events that of all conditions. Events
+    without anything to bound have -inf.
     """
     smallest, largest = _extremes(moments, rates)
     overall = overall_rates(moments, rates)
@@ -222,24 +291,35 @@ def violations(moments: Moments, rates: Float) -> Float:
     to_overall = np.maximum(moments.bound * overall - smallest, moments.bound * largest - overall)
     missing = np.where(moments.to_overall, to_overall, between)
     excess = np.where(moments.is_ratio, missing, differences(moments, rates) - moments.bound)
-    return np.where(units_compared(moments) > 1, excess, -np.inf)
+    parity = np.where(units_compared(moments) > 1, excess, -np.inf)
+    missed = -np.inf
+    if moments.conditions is not None:
+        missed = moments.conditions.violation(moments, rates)
+    below, above = moments.bound - smallest, overall - moments.bound
+    beyond = np.choose(moments.kind, [parity, below, above, np.full_like(parity, missed)])
+    return np.where(units_compared(moments) > 0, beyond, -np.inf)
 
 
 def row_form(moments: Moments) -> RowForm:
     """Return the inequalities that state every bound with one level per event.
 
     Between groups, t is the lowest rate allowed (differences: ``t <= rate <= t + bound``) or the
-    highest (ratios: ``bound * t <= rate <= t``). To overall, t is the overall rate.
+    highest (ratios: ``bound * t <= rate <= t``). To overall, t is the overall rate, as it is under
+    a ceiling (``t <= bound``). A floor needs no level (``bound <= rate``).
     """
     ratio, overall, bound = moments.is_ratio, moments.to_overall, moments.bound
-    one, zero = np.ones(len(bound)), np.zeros(len(bound))
+    kind = moments.kind
+    is_difference = (kind == Kind.PARITY) & ~ratio
+    one, zero, none = np.ones(len(bound)), np.zeros(len(bound)), np.full(len(bound), np.inf)
     return RowForm(
-        upper_rate=np.where(ratio & overall, bound, one),
-        upper_level=one,
-        upper_slack=np.where(ratio, zero, bound),
-        lower_level=np.where(ratio, bound, one),
-        lower_slack=np.where(~ratio & overall, bound, zero),
-        tied=overall,
+        upper_rate=np.choose(kind, [np.where(ratio & overall, bound, one), one, zero, one]),
+        upper_level=np.choose(kind, [one, zero, -one, zero]),
+        upper_slack=np.choose(kind, [np.where(ratio, zero, bound), none, bound, none]),
+        lower_level=np.choose(kind, [np.where(ratio, bound, one), zero, zero, zero]),
+        lower_slack=np.choose(kind, [np.where(~ratio & overall, bound, zero), -bound, none, none]),
+        tied=np.where(kind == Kind.PARITY, overall, kind == Kind.CEILING),
+        upper_gain=np.where(is_difference | (kind == Kind.CEILING), 1.0, 0.0),
+        lower_gain=np.where(is_difference & overall, 1.0, 0.0) - (kind == Kind.FLOOR),
     )
 
 

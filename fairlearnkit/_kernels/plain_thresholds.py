@@ -8,15 +8,18 @@ hulls. Two observations make it tractable:
 * The linear programme over randomised thresholds prices every threshold. A choice whose reduced
   costs add up to more than the incumbent's distance from the programme's value cannot beat the
   incumbent, which leaves few thresholds; an *enumeration* of their combinations settles the rest.
+
+Floors leave thresholds out from the start. A ceiling couples the groups by a sum: sweeps are
+repeated with prices on it, and *exchanges* between two groups use up what is left of it.
 """
 
-from itertools import pairwise, product
+from itertools import combinations, pairwise, product
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fairlearnkit._kernels.moments import Moments, group_rates, violations
+from fairlearnkit._kernels.moments import Kind, Moments, group_rates, violations
 from fairlearnkit._kernels.rate_program import FEASIBILITY
 from fairlearnkit._kernels.thresholds import (
     OperatingPoints,
@@ -38,6 +41,10 @@ _THINNED = 500
 _GRID = 3
 # Candidate windows tried, cheapest first, where a window alone does not settle feasibility.
 _TRIES = 200
+# Prices of a ceiling that sweeps are repeated at: times that of the linear programme, and as they
+# are, in units of the larger cost.
+_FACTORS = (1.0, 1.05, 1.2, 1.5, 2.0, 4.0)
+_PRICES = (0.02, 0.1, 0.5)
 # Combinations of thresholds looked at in one layer of the enumeration: about 200 MB.
 _BUDGET = 2_000_000
 
@@ -65,7 +72,9 @@ class _Search(NamedTuple):
     """All points with their cost (share of the mean) and rates, and the windows to move.
 
     ``rates`` has shape (n_points, n_events), NaN where undefined. A window of an event reaches
-    from ``low`` to ``low + width``, or to ``low / shrink`` where the bound is on ratios.
+    from ``low`` to ``low + width``, or to ``low / shrink`` where the bound is on ratios. Points
+    below a floor have infinite cost. ``load`` is what a point takes of each ceiling, shape
+    (n_points, n_events).
     """
 
     points: OperatingPoints
@@ -74,6 +83,7 @@ class _Search(NamedTuple):
     rates: Float
     width: Float
     shrink: Float
+    load: Float
 
     def excess(self, choice: Int) -> float:
         """Return how far one point per group is beyond the bounds, in rate."""
@@ -116,7 +126,11 @@ def solve_plain_thresholds(
     search = _prepare(points, moments, fp_cost / unit, fn_cost / unit)
     constant, _ = points.cost(fp_cost, fn_cost)
     best, cost = _sweep_from_starts(search, randomized)
-    is_exact = moments.n_events == 1 and not moments.to_overall.any()
+    has_ceiling = bool((moments.kind == Kind.CEILING).any())
+    if has_ceiling:
+        best, cost = _under_ceilings(search, randomized, unit, best, cost)
+    n_parities = np.count_nonzero(moments.kind == Kind.PARITY)
+    is_exact = n_parities <= 1 and not moments.to_overall.any() and not has_ceiling
     if not is_exact:
         reduced = reduced_cost(points, moments, fp_cost, fn_cost, randomized) / unit
         room = cost - (randomized.cost - constant) / unit + _ROUNDING
@@ -131,11 +145,19 @@ def _prepare(points: OperatingPoints, moments: Moments, fp_cost: float, fn_cost:
     by_row = point_rates(points, moments).tocoo()
     rates[by_row.col, moments.event[by_row.row]] = by_row.data
     bound = moments.bound
-    return _Search(points, moments, cost, rates, width=bound, shrink=bound)
+    is_below = rates < np.where(moments.kind == Kind.FLOOR, bound - FEASIBILITY, -np.inf)
+    cost = np.where(is_below.any(axis=1), np.inf, cost)
+    load = np.zeros(rates.shape)
+    takes = moments.kind[moments.event[by_row.row]] == Kind.CEILING
+    row, point = by_row.row[takes], by_row.col[takes]
+    load[point, moments.event[row]] = moments.share[row] * by_row.data[takes]
+    return _Search(points, moments, cost, rates, width=bound, shrink=bound, load=load)
 
 
 def _windows(search: _Search, event: int, low: Float) -> tuple[Float, Float]:
-    """Return windows of an event's rates, from their lower ends."""
+    """Return windows of an event's rates, from their lower ends; all rates but for parities."""
+    if search.moments.kind[event] != Kind.PARITY:
+        return np.full_like(low, -np.inf), np.full_like(low, np.inf)
     if search.moments.is_ratio[event]:
         shrink = search.shrink[event]
         high = low / shrink if shrink > 0 else np.full_like(low, np.inf)
@@ -234,7 +256,7 @@ def _sweep(search: _Search, event: int, low: Float) -> tuple[Int | None, float, 
         return None, np.inf, 0.0
     rates, cost = search.rates[kept, event], search.cost[kept]
     place = np.unique(rates[~np.isnan(rates)])
-    if not len(place):
+    if not len(place) or search.moments.kind[event] != Kind.PARITY:
         place = low[event : event + 1]
     below, above = _windows(search, event, place)
     total = np.zeros(len(place))
@@ -277,6 +299,60 @@ def _cheapest(start: Int, cost: Float) -> Int:
     return at_smallest[first]
 
 
+def _under_ceilings(
+    search: _Search, randomized: ThresholdSolution, unit: float, best: Int | None, cost: float
+) -> tuple[Int | None, float]:
+    """Return the best choice of sweeps with prices on the ceilings, and of exchanges from it."""
+    moments = search.moments
+    is_ceiling = moments.kind == Kind.CEILING
+    of_row = np.where(is_ceiling[moments.event], randomized.rate_price / moments.share, 0.0)
+    price = np.zeros(moments.n_events)
+    np.maximum.at(price, moments.event, of_row / unit)
+    for prices in (*(f * price for f in _FACTORS), *(p * is_ceiling for p in _PRICES)):
+        choice, _ = _sweep_from_starts(
+            search._replace(cost=search.cost + search.load @ prices), randomized
+        )
+        if choice is not None and search.cost[choice].sum() < cost - _ROUNDING:
+            best, cost = choice, float(search.cost[choice].sum())
+    if best is None:
+        # The least that floors allow.
+        taken = np.where(np.isfinite(search.cost), search.load.sum(axis=1), np.inf)
+        best = _cheapest(search.points.start, taken)
+        if not np.isfinite(search.cost[best]).all() or search.excess(best) > FEASIBILITY:
+            return None, np.inf
+        cost = float(search.cost[best].sum())
+    while True:
+        choice = best
+        for event in np.flatnonzero(is_ceiling):
+            members = moments.unit[moments.event == event].tolist()
+            for pair in combinations(members, 2):
+                choice = _exchange(search, choice, int(event), pair)
+        value = float(search.cost[choice].sum())
+        if value >= cost - _ROUNDING or search.excess(choice) > FEASIBILITY:
+            return best, cost
+        best, cost = choice, value
+
+
+def _exchange(search: _Search, choice: Int, event: int, pair: tuple[int, int]) -> Int:
+    """Return a choice with the best points of two groups under a ceiling, all else kept."""
+    start, load = search.points.start, search.load[:, event]
+    left = search.moments.bound[event] - load[np.delete(choice, pair)].sum() + _ROUNDING
+    one, other = (np.arange(start[g], start[g + 1]) for g in pair)
+    other = other[np.argsort(load[other], kind="stable")]
+    # The cheapest of the first points, and which it is.
+    least = np.minimum.accumulate(search.cost[other])
+    is_new = least < np.append(np.inf, least[:-1])
+    which = np.maximum.accumulate(np.where(is_new, np.arange(len(other)), 0))
+    n_fit = np.searchsorted(load[other], left - load[one], side="right")
+    total = np.where(n_fit > 0, search.cost[one] + least[np.maximum(n_fit - 1, 0)], np.inf)
+    i = int(np.argmin(total))
+    if total[i] >= search.cost[choice[list(pair)]].sum() - _ROUNDING:
+        return choice
+    changed = choice.copy()
+    changed[list(pair)] = one[i], other[which[n_fit[i] - 1]]
+    return changed if search.excess(changed) <= FEASIBILITY else choice
+
+
 def _range_minimum(values: Float, first: Int, last: Int) -> Float:
     """Return ``min(values[first[i]:last[i]])`` for all i; inf where the range is empty.
 
@@ -307,12 +383,18 @@ def _enumerate(
     open_points = []
     for g in range(n_groups):
         span = np.arange(points.start[g], points.start[g + 1])
-        span = span[reduced[span] <= room]
+        span = span[(reduced[span] <= room) & np.isfinite(search.cost[span])]
         open_points.append(span[np.argsort(reduced[span], kind="stable")])
     order = np.argsort([len(span) for span in open_points], kind="stable")
 
     spent = np.zeros(1)
     smallest, largest = np.full((1, n_events), np.inf), np.full((1, n_events), -np.inf)
+    # What is left of each ceiling when all groups take the least that they can.
+    least = np.minimum.reduceat(
+        np.where(np.isfinite(search.cost)[:, None], search.load, np.inf), points.start[:-1]
+    )
+    is_ceiling = moments.kind == Kind.CEILING
+    left = np.where(is_ceiling, moments.bound - least.sum(axis=0) + FEASIBILITY, np.inf)[None]
     chosen = np.empty((1, 0), dtype=np.intp)
     for g in order:
         span = open_points[g]
@@ -323,8 +405,9 @@ def _enumerate(
         child = span[np.arange(len(parent)) - np.repeat(np.cumsum(fits) - fits, fits)]
         low = np.fmin(smallest[parent], rates[child])
         high = np.fmax(largest[parent], rates[child])
-        keep = np.flatnonzero(_may_fit(moments, low, high))
-        parent, child = parent[keep], child[keep]
+        rest = left[parent] - (search.load[child] - least[g])
+        keep = np.flatnonzero(_may_fit(moments, low, high) & (rest >= 0).all(axis=1))
+        parent, child, left = parent[keep], child[keep], rest[keep]
         spent, smallest, largest = spent[parent] + reduced[child], low[keep], high[keep]
         chosen = np.column_stack([chosen[parent], child])
     choices = np.empty_like(chosen)
@@ -352,5 +435,6 @@ def _may_fit(moments: Moments, low: Float, high: Float) -> NDArray[np.bool_]:
             ratio * high - low <= FEASIBILITY,
             high - low <= difference + FEASIBILITY,
         )
-    fits: NDArray[np.bool_] = np.all(within | ~np.isfinite(low), axis=1)
+    is_free = (moments.kind != Kind.PARITY) | ~np.isfinite(low)
+    fits: NDArray[np.bool_] = np.all(within | is_free, axis=1)
     return fits

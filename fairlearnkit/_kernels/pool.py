@@ -23,9 +23,16 @@ from scipy import sparse
 
 from fairlearnkit._kernels.hypotheses import Answer, Decisions, Hypothesis, ThresholdColumns
 from fairlearnkit._kernels.moments import Moments, group_rates
-from fairlearnkit._kernels.rate_program import Mixture, rate_price, solve_mixture
+from fairlearnkit._kernels.rate_program import (
+    Mixture,
+    Relaxation,
+    least_relaxation,
+    rate_price,
+    solve_mixture,
+)
 
 Float = NDArray[np.float64]
+Int = NDArray[np.intp]
 
 
 class Prices(NamedTuple):
@@ -64,13 +71,14 @@ class Pool:
 
     Prices belong to rows of the moments, so that they are kept per structure of these: the rates
     and how they are compared, whatever the bounds. `n_fits` is the learner's to count, `known` is
-    what hypotheses are told apart by.
+    what hypotheses are told apart by, `n_searches` counts calls in which costs did not matter.
     """
 
     hypotheses: list[Hypothesis] = field(default_factory=list)
     columns: list[ThresholdColumns] = field(default_factory=list)
     asked: dict[bytes, list[Line]] = field(default_factory=dict)
     n_fits: int = 0
+    n_searches: int = 0
     known: set[tuple[float, bytes]] = field(default_factory=set)
 
     def decisions(self) -> Decisions:
@@ -97,30 +105,44 @@ class Pool:
     @property
     def n_calls(self) -> int:
         """Number of calls of the learner."""
-        return sum(len(lines) for lines in self.asked.values())
+        return self.n_searches + sum(len(lines) for lines in self.asked.values())
 
     def ask(
-        self, moments: Moments, prices: list[Prices], best_responses: BestResponses
+        self,
+        moments: Moments,
+        prices: list[Prices],
+        best_responses: BestResponses,
+        cost_factor: float = 1.0,
     ) -> list[Hypothesis]:
-        """Ask the learner at some prices; return what it found and the pool has been given."""
+        """Ask the learner at some prices; return what it found and the pool has been given.
+
+        Where costs do not count in the answers, `cost_factor` is 0 instead of 1: such a call
+        bounds no cost and leaves no line.
+        """
         of_rates = [rate_price(moments, *p) for p in prices]
         answers = best_responses(of_rates)
         found = []
         for price, answer in zip(of_rates, answers, strict=True):
             if isinstance(answer, ThresholdColumns):
                 self.columns.append(answer)
-                found.append(answer.cheapest(moments, price))
+                found.append(answer.cheapest(moments, price, cost_factor))
             elif answer is not None:
                 found.append(answer)
         self.add(found)
-        self.lines(moments).extend(
-            Line(p, moments.bound, price) for p, price in zip(prices, of_rates, strict=True)
-        )
+        if cost_factor:
+            self.lines(moments).extend(
+                Line(p, moments.bound, price) for p, price in zip(prices, of_rates, strict=True)
+            )
+        else:
+            self.n_searches += len(prices)
         return found
 
 
 def _structure(moments: Moments) -> bytes:
-    parts = (moments.event, moments.unit, moments.slope, moments.is_ratio, moments.to_overall)
+    parts = (
+        *(moments.event, moments.unit, moments.slope),
+        *(moments.is_ratio, moments.to_overall, moments.kind),
+    )
     return b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
 
 
@@ -149,9 +171,7 @@ def cheapest_mixture(pool: Pool, moments: Moments, tol: float | None = None) -> 
     """
     while True:
         known = pool.decisions()
-        rates = sparse.csr_array(group_rates(moments, known.sums).T)
-        one_block = np.zeros(len(known.cost), dtype=np.intp)
-        mixture = solve_mixture(known.cost, rates, one_block, moments)
+        mixture = solve_mixture(known.cost, *_columns(known, moments), moments)
         if tol is None or not pool.columns:
             return mixture
         price = mixture.rate_price
@@ -162,6 +182,50 @@ def cheapest_mixture(pool: Pool, moments: Moments, tol: float | None = None) -> 
             return mixture
         if not pool.add(saving):
             return mixture
+
+
+def _columns(known: Decisions, moments: Moments) -> tuple[sparse.csr_array, Int]:
+    """Return the rates of hypotheses and their block as the programme wants them."""
+    rates = sparse.csr_array(group_rates(moments, known.sums).T)
+    return rates, np.zeros(len(known.cost), dtype=np.intp)
+
+
+# What a threshold must save in a phase-one programme, in rate, to join the pool: above the
+# solver's tolerance, and well below any rate that matters.
+_NEARER = 1e-8
+
+
+def nearest_mixture(
+    pool: Pool, moments: Moments, upper: Float, lower: Float, *, grow: bool = True
+) -> Relaxation:
+    """Return the mixture that needs the least relaxation of the bounds.
+
+    Parameters
+    ----------
+    pool : Pool
+        Grows by thresholds of its scorers that come nearer.
+    moments : Moments
+        Rates and bounds.
+    upper, lower : ndarray of shape (n_events,)
+        What gives way, as in `least_relaxation`.
+    grow : bool, default=True
+        Whether the pool may grow.
+
+    Returns
+    -------
+    Relaxation
+        Its weights are of the pool's hypotheses.
+    """
+    while True:
+        known = pool.decisions()
+        nearest = least_relaxation(*_columns(known, moments), moments, upper, lower)
+        if not grow or not nearest.amount:
+            return nearest
+        price = nearest.rate_price
+        least = (group_rates(moments, known.sums) @ price).min() - _NEARER
+        others = [columns.cheapest(moments, price, 0.0) for columns in pool.columns]
+        if not pool.add([h for h in others if group_rates(moments, h.sums) @ price < least]):
+            return nearest
 
 
 def lower_bounds(pool: Pool, moments: Moments) -> Float:
@@ -207,7 +271,10 @@ def worth(moments: Moments, prices: Prices, bound_then: Float) -> float:
         * differences between groups: ``bound * U + max(U - L, 0)`` (the level is in [0, 1]);
         * ratios between groups: ``max(U - bound * L, 0)``;
         * differences to overall: ``bound * (U + L)``;
-        * ratios to overall: ``max(bound_then - bound, 0) * (U + L)``.
+        * ratios to overall: ``max(bound_then - bound, 0) * (U + L)``;
+        * floors: ``-bound * L``;
+        * ceilings: ``bound * U``;
+        * free events: what the conditions are worth at the prices of their rates.
     """
     n_events, bound = moments.n_events, moments.bound
     upper = np.bincount(moments.event, prices.upper, minlength=n_events)
@@ -218,7 +285,13 @@ def worth(moments: Moments, prices: Prices, bound_then: Float) -> float:
         bound * upper + np.maximum(upper - lower, 0.0),
     )
     slack = np.where(moments.is_ratio, np.maximum(bound_then - bound, 0.0), bound)
-    return float(np.where(moments.to_overall, slack * (upper + lower), between).sum())
+    parity = np.where(moments.to_overall, slack * (upper + lower), between)
+    nothing = np.zeros(n_events)
+    of_event = np.choose(moments.kind, [parity, -bound * lower, bound * upper, nothing])
+    total = float(of_event.sum())
+    if moments.conditions is not None:
+        total += moments.conditions.worth(moments, rate_price(moments, *prices))
+    return total
 
 
 class Progress(NamedTuple):

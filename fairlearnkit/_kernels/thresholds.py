@@ -87,7 +87,7 @@ class ThresholdSolution(NamedTuple):
     rate_price : ndarray of shape (n_rows,)
         What one more unit of each rate costs at the optimum, as in `Mixture`.
     bound_price : ndarray of shape (n_events,)
-        What one more unit of each event's difference bound saves; 0 for ratios.
+        What one more unit of each event's bound saves, as in `Mixture`.
     """
 
     probability: Float
