@@ -665,6 +665,30 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
             self._frontier = self._compute_frontier()
         return self._frontier
 
+    @property
+    def bound_prices_(self) -> Float:
+        """Shadow price of each criterion's bound, shape (n_criteria,); computed when asked.
+
+        Mean cost that one more unit of the bound saves, or pays where a higher bound asks for more
+        (`MinimumRate`), both >= 0. NaN for ratio bounds, which are factors, and for `ConvexRates`,
+        which has no bound of its own. Of randomised rules.
+        """
+        check_is_fitted(self)
+        if not self.randomized:
+            msg = "bound_prices_ is not available with randomized=False: such rules have no price."
+            raise AttributeError(msg)
+        moments = self._moments()
+        _, by_event = self._cost_and_slope(moments)
+        parts = list(self.constraint._parts())
+        total = np.bincount(self._part_of_event(parts), np.abs(by_event), minlength=len(parts))
+        is_priced = [part._kind != Kind.FREE and not part._is_ratio for part in parts]
+        return np.where(is_priced, total, np.nan)
+
+    def _part_of_event(self, parts: list[Any]) -> Int:
+        """Return which part of the constraint each event of the moments belongs to."""
+        n_rates = [len(part._rates()) for part in parts]
+        return np.repeat(np.repeat(np.arange(len(parts)), n_rates), len(self._stratum_labels))
+
     def _cost_and_slope(self, moments: Moments) -> tuple[float, Float]:
         """Return the least cost at the moments' bounds and what one more unit of each saves."""
         raise NotImplementedError
@@ -752,8 +776,7 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
         every = np.ones(moments.n_events)
         nearest = self._nearest(moments, every, every)
         parts = list(self.constraint._parts())
-        n_rates = [len(part._rates()) for part in parts]
-        owner = np.repeat(np.repeat(np.arange(len(parts)), n_rates), len(self._stratum_labels))
+        owner = self._part_of_event(parts)
         row_price = nearest.upper_price + nearest.lower_price
         price = np.bincount(owner[moments.event], row_price, minlength=len(parts))
         at_odds = np.flatnonzero(price > _ROOM)

@@ -33,8 +33,9 @@ from fairlearnkit.exceptions import InfeasibleConstraintError, SolverError
 Float = NDArray[np.float64]
 Int = NDArray[np.intp]
 
-# What the conic solver is asked for; what it may leave open is below what answers are held to.
-_TOLERANCES = {"tol_gap_abs": 1e-10, "tol_gap_rel": 1e-10, "tol_feas": 1e-10}
+# What the conic solver is asked for, and where it cannot, its defaults: 1e-8. What it may leave
+# open is below what answers are held to.
+_TOLERANCES: tuple[dict[str, float], ...] = ({"tol_gap_abs": 1e-10, "tol_gap_rel": 1e-10, "tol_feas": 1e-10}, {})
 # A relaxation or a price, in rate or in cost of order one, that an interior-point method may leave
 # of zero.
 _ZERO = 1e-8
@@ -341,10 +342,12 @@ class RateConditions:
             If the solver fails.
         """
         amount = cp.Variable(nonneg=True)
-        programme = _Programme(rates, block, moments, self._rates, self._free, amount)
-        programme.turn(moments, upper, lower)
         gives_way = bool(upper[moments.kind == Kind.FREE].any())
         own = [_relaxed(one, amount) for one in self._own] if gives_way else self._own
+        # Where a cone cannot be relaxed, its rates may be others than the mixture's.
+        is_loose = gives_way and any(new is old for new, old in zip(own, self._own, strict=True))
+        programme = _Programme(rates, block, moments, self._rates, self._free, amount, is_loose)
+        programme.turn(moments, upper, lower)
         problem = cp.Problem(cp.Minimize(amount), [*programme.rules, *own, *self._defined])
         if not _solve(problem):
             msg = "No rule meets the constraint, however far what may give way does."
@@ -379,13 +382,17 @@ class _Programme:
         free_rates: Any,
         free: Int,
         amount: Any = 0.0,
+        is_loose: bool = False,
     ) -> None:
         n_rows, n_columns, event = len(moments.event), rates.shape[1], moments.event
         self.weight = cp.Variable(n_columns, nonneg=True)
         rate, level = cp.Variable(n_rows), cp.Variable(moments.n_events)
         one_each = sparse.csr_array((np.ones(n_columns), (block, np.arange(n_columns))))
         self._tie = rates @ self.weight - rate == 0
-        self.rules = [self._tie, one_each @ self.weight == 1, rate[free] == free_rates]
+        same = rate[free] == free_rates
+        if is_loose:
+            same = cp.abs(rate[free] - free_rates) <= amount
+        self.rules = [self._tie, one_each @ self.weight == 1, same]
         form = row_form(moments)
         tied = np.flatnonzero(form.tied)
         if len(tied):
@@ -524,17 +531,19 @@ def _size(value: Any) -> float:
 
 def _solve(problem: Any) -> bool:
     """Solve a problem; False where it has no solution."""
-    try:
-        with warnings.catch_warnings():
-            # What an inaccurate answer is worth is measured afterwards.
-            warnings.simplefilter("ignore", UserWarning)
-            problem.solve(solver=cp.CLARABEL, **_TOLERANCES)
-    except cp.error.SolverError as error:
-        msg = f"The conic programme was not solved (Clarabel: {error})."
-        raise SolverError(msg) from error
-    if problem.status in (cp.INFEASIBLE, cp.INFEASIBLE_INACCURATE):
-        return False
-    if problem.status not in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE):
-        msg = f"The conic programme was not solved (Clarabel: {problem.status})."
-        raise SolverError(msg)
-    return True
+    for tolerances in _TOLERANCES:
+        try:
+            with warnings.catch_warnings():
+                # What an inaccurate answer is worth is measured afterwards.
+                warnings.simplefilter("ignore", UserWarning)
+                problem.solve(solver=cp.CLARABEL, **tolerances)
+        except cp.error.SolverError as error:
+            reason = str(error)
+            continue
+        if problem.status in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE):
+            return True
+        if problem.status in (cp.INFEASIBLE, cp.INFEASIBLE_INACCURATE):
+            return False
+        reason = problem.status
+    msg = f"The conic programme was not solved (Clarabel: {reason})."
+    raise SolverError(msg)

@@ -136,7 +136,8 @@ class GroupThresholdClassifier(GroupConstrainedMetaClassifier):
         Any scikit-learn classifier with `predict_proba` or `decision_function`. It is cloned;
         fitted already, pass ``cv="prefit"`` or a `~sklearn.frozen.FrozenEstimator`.
     constraint : Criterion
-        What should be equal, with its bound `max_difference` or `min_ratio`.
+        What should be equal, with its bound `max_difference` or `min_ratio`, or what levels are
+        asked for (`MinimumRate`, `Capacity`, `ConvexRates`).
     cv : int, splitter, iterable of splits or "prefit", default=5
         Where scores come from. Thresholds are computed from the pooled out-of-fold scores of these
         splits, which must put every row in exactly one test fold; the estimator is then fitted on
@@ -187,7 +188,9 @@ class GroupThresholdClassifier(GroupConstrainedMetaClassifier):
     disparity_ : float or ndarray of shape (n_criteria,)
         Expected disparity on the scores that thresholds were computed from: the largest
         difference, or the smallest ratio, as the constraint bounds it. One number per criterion
-        of an `AllOf`. NaN where fewer than two groups could be compared.
+        of an `AllOf`. NaN where fewer than two groups could be compared. Under `MinimumRate` it
+        is the lowest rate of a group, under `Capacity` the share selected, under `ConvexRates` how
+        far its conditions are missed: 0, but for the solver's tolerance.
     cost_ : float
         Expected mean cost on the same scores.
     lower_bound_ : float
@@ -214,8 +217,9 @@ class GroupThresholdClassifier(GroupConstrainedMetaClassifier):
         In `fit`, if no groups are given, if an input has the wrong length, missing values or
         invalid weights, if there are not exactly two classes, or if the scores are not finite.
     InfeasibleConstraintError
-        In `fit` with ``randomized=False``, if no plain thresholds that meet the constraint are
-        found. Randomised thresholds can meet every named criterion.
+        In `fit`, if conditions on levels contradict each other: the message says which, and by how
+        much. Parities alone can always be met by randomised thresholds; with ``randomized=False``,
+        if no plain thresholds that meet the constraint are found.
 
     Warns
     -----
@@ -236,10 +240,11 @@ class GroupThresholdClassifier(GroupConstrainedMetaClassifier):
     costs, nor for several constraints at once.
 
     *Guarantee.* On the scores that the thresholds were computed from, and in expectation over the
-    drawn thresholds, the constraint holds to 1e-9 and the cost is the least possible. For new
-    people from the same population rates differ by sampling error; small groups differ most. With
-    cross-validation the thresholds meet the scores of the refitted estimator: nothing is claimed
-    for its scores on its own training rows, which are usually over-confident.
+    drawn thresholds, the constraint holds to 1e-9 (1e-7 with `ConvexRates`) and the cost is the
+    least possible. For new people from the same population rates differ by sampling error; small
+    groups differ most. With cross-validation the thresholds meet the scores of the refitted
+    estimator: nothing is claimed for its scores on its own training rows, which are usually
+    over-confident.
 
     *Decisions.* `predict` settles a randomised rule by a hash of the row and `random_state`: the
     same row always gets the same answer, whatever rows come along [2]_.

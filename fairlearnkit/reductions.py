@@ -82,7 +82,8 @@ class ReductionClassifier(GroupConstrainedMetaClassifier, MixtureClassifier):
         Any scikit-learn classifier whose `fit` takes `sample_weight`, or a pipeline that ends in
         one. It is cloned for every fit.
     constraint : Criterion
-        What should be equal, with its bound `max_difference` or `min_ratio`.
+        What should be equal, with its bound `max_difference` or `min_ratio`, or what levels are
+        asked for (`MinimumRate`, `Capacity`, `ConvexRates`).
     solver : {"column_generation", "exponentiated_gradient"}, default="column_generation"
         How the models to mix are found. "column_generation" asks for the next fit at the prices of
         a linear programme over all models so far; "exponentiated_gradient" is the published
@@ -166,7 +167,8 @@ class ReductionClassifier(GroupConstrainedMetaClassifier, MixtureClassifier):
         What ``randomized=False`` costs: `cost_` less that of the mixture; 0 where randomized.
     disparity_ : float or ndarray of shape (n_criteria,)
         Expected disparity on the training rows, as the constraint bounds it; one number per
-        criterion of an `AllOf`.
+        criterion of an `AllOf`. Under `MinimumRate` the lowest rate of a group, under `Capacity`
+        the share selected, under `ConvexRates` how far its conditions are missed.
     multipliers_ : ndarray of shape (n_events, n_groups)
         What one more unit of each rate costs through the bounds at the optimum.
     n_fits_ : int
@@ -186,7 +188,9 @@ class ReductionClassifier(GroupConstrainedMetaClassifier, MixtureClassifier):
         invalid weights, if there are not exactly two classes, or if the estimator's `fit` does
         not take `sample_weight`.
     InfeasibleConstraintError
-        In `fit` with ``randomized=False``, if no single model found meets the constraint.
+        In `fit`, if conditions on levels contradict each other, as far as the estimator was found
+        to have models for them (parities alone can always be met); with ``randomized=False``, if
+        no single model found meets the constraint.
 
     Warns
     -----
@@ -205,16 +209,18 @@ class ReductionClassifier(GroupConstrainedMetaClassifier, MixtureClassifier):
     With prices on the rates, the Lagrangian of "minimise cost subject to bounds on rates" is a
     weighted classification problem [1]_, which the estimator is fitted to. The models so found are
     mixed by a linear programme whose prices define the next problem (column generation). The two
-    constant decisions are in the pool, so that every parity can be met.
+    constant decisions are in the pool, so that every parity can be met. Where they do not meet
+    conditions on levels, a phase-one programme asks for models that come nearer, with costs left
+    out of the prices, until a mixture meets them or the estimator has none.
 
     *Guarantee.* On the training rows and in expectation over the mixture, the constraint holds to
-    1e-9. The cost is within `gap_` of the best mixture of all hypotheses that the learner has
-    found and the programme has taken up; with a learner that minimises weighted error exactly, of
-    its whole class. The gap is relative to what the wrapped learner can find: another order of
-    knobs may find other models, and a better answer with as small a gap. On new people rates
-    differ by sampling error: measure on held-out rows. With ``constraint_data="crossfit"`` all of
-    this, and all fitted numbers, hold for the out-of-fold decisions, and the models that decide
-    are fitted on all rows.
+    1e-9 (1e-7 with `ConvexRates`). The cost is within `gap_` of the best mixture of all hypotheses
+    that the learner has found and the programme has taken up; with a learner that minimises
+    weighted error exactly, of its whole class. The gap is relative to what the wrapped learner can
+    find: another order of knobs may find other models, and a better answer with as small a gap. On
+    new people rates differ by sampling error: measure on held-out rows. With
+    ``constraint_data="crossfit"`` all of this, and all fitted numbers, hold for the out-of-fold
+    decisions, and the models that decide are fitted on all rows.
 
     *Pickles* keep the models and never the rows: from one, `at` reads the models found so far, and
     raises where these settle the cost to less than `tol`.
