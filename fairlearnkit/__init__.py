@@ -2,6 +2,7 @@
 
 from fairlearnkit import datasets, display, exceptions, metrics
 from fairlearnkit._base import CostFrontier
+from fairlearnkit.audit import AuditReport, audit, audit_estimator
 from fairlearnkit.constraints import (
     AllOf,
     DemographicParity,
@@ -22,6 +23,7 @@ __version__ = "0.1.0.dev0"
 
 __all__ = [
     "AllOf",
+    "AuditReport",
     "CostFrontier",
     "DemographicParity",
     "EqualOpportunity",
@@ -35,6 +37,8 @@ __all__ = [
     "Rate",
     "ReductionClassifier",
     "TrueNegativeRateParity",
+    "audit",
+    "audit_estimator",
     "compare_frontiers",
     "datasets",
     "display",

@@ -50,6 +50,8 @@ _TAIL = 8.5
 _ADDED_ROWS = 3.84
 # What rounding may leave of a variance or a distance of 0.
 _ROUNDING = 1e-12
+# Rows that are counted at a time.
+_BLOCK = 2**15
 
 
 def effective_count(weight: ArrayLike, squared_weight: ArrayLike) -> Float:
@@ -339,7 +341,9 @@ class CellMoments(NamedTuple):
 
     def rest(self) -> "CellMoments":
         """Return for each unit the sums over all others."""
-        return CellMoments(*(np.clip(v.sum(axis=0) - v, 0.0, None) for v in self))
+        # By the rows, whose difference is exact, so that nothing is not taken for a little.
+        some = self.rows.sum(axis=0) - self.rows > 0
+        return CellMoments(*(np.where(some, v.sum(axis=0) - v, 0.0) for v in self))
 
 
 def cell_moments(
@@ -368,22 +372,23 @@ def cell_moments(
         Sums by unit and label.
     """
     if prediction.dtype.kind in "biu":
-        # One integer per row tells all: (unit, label, decision) for all three at once.
-        kind = np.int32 if 4 * n_units < 2**31 else np.int64
-        cell: NDArray[Any] = unit.astype(kind)
-        for part in (label, prediction):
-            np.multiply(cell, 2, out=cell)
-            np.add(cell, part, out=cell, casting="unsafe")
         shape, length = (n_units, 2, 2), 4 * n_units
-        if sample_weight is None:
-            count = np.bincount(cell, minlength=length).reshape(shape).astype(float)
-            rows, accepted = count.sum(axis=2), count[:, :, 1]
-            return CellMoments(rows, rows, rows, accepted, accepted, accepted)
-        rows = np.bincount(cell, sample_weight > 0, minlength=length).reshape(shape)
-        mass, mass2 = (
-            np.bincount(cell, weight, minlength=length).reshape(shape).astype(float)
-            for weight in (sample_weight, sample_weight**2)
-        )
+        totals = np.zeros((1 if sample_weight is None else 3, length))
+        # In blocks that stay in the processor's cache: one number per row tells unit, label and
+        # decision.
+        for start in range(0, len(unit), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            cell = unit[block].astype(np.intp)
+            for bit in (label[block], prediction[block]):
+                cell += cell
+                np.add(cell, bit, out=cell, casting="unsafe")
+            if sample_weight is None:
+                totals[0] += np.bincount(cell, minlength=length)
+                continue
+            s = sample_weight[block]
+            for total_of, values in zip(totals, ((s > 0).astype(float), s, s * s), strict=True):
+                total_of += np.bincount(cell, values, minlength=length)
+        rows, mass, mass2 = (totals[min(i, len(totals) - 1)].reshape(shape) for i in range(3))
         return CellMoments(
             rows.sum(axis=2),
             mass.sum(axis=2),
@@ -852,8 +857,8 @@ class Comparisons(NamedTuple):
         if np.isnan(critical):
             return np.nan
         if self.to_overall:
-            single = 2 * ndtr(-max(critical, 0.0))
-            return float(-np.expm1(max(len(self.rate), 1) * np.log1p(-single)))
+            inside = 1 - 2 * ndtr(-max(critical, 0.0))
+            return float(1 - inside ** max(len(self.rate), 1))
         if self.n_units <= 2:
             return float(min(2 * ndtr(-critical), 1.0))
         return range_probability(np.sqrt(2) * critical, self.n_units)
@@ -1062,7 +1067,7 @@ def _p_values(
 
 
 def rows_needed(
-    comparisons: Comparisons, margin: Float, critical: float, rows: Float
+    comparisons: Comparisons, margin: Float, critical: float, rows: Float, factor: float = 1.0
 ) -> dict[int, float]:
     """Return by how many rows units must grow for differences to be told from a bound.
 
@@ -1079,6 +1084,8 @@ def rows_needed(
         Standard errors that each must be away: those of level and power.
     rows : ndarray of shape (n_units,)
         Rows of each unit.
+    factor : float, default=1.0
+        What the other rate is multiplied by: the bound, where that is one on ratios.
 
     Returns
     -------
@@ -1090,6 +1097,7 @@ def rows_needed(
     # At rates of 0 and 1 nothing seems to vary: take half a row of the other kind.
     one, other = _away_from_ends(p, n), _away_from_ends(q, m)
     one, other = one * (1 - one), other * (1 - other)
+    other = factor**2 * other
     own, others = one / n, other / m
     even = budget / 2
     wanted = np.where(
@@ -1100,13 +1108,13 @@ def rows_needed(
     )
     short = own + others > budget
     needed: dict[int, float] = {}
-    for units, count, goal in (
+    for units, count, goal in (  # a unit needs as much as the most demanding comparison
         (comparisons.first, n, wanted),
         (comparisons.second, m, wanted_other),
     ):
-        for unit, factor in zip(units[short], (goal / count)[short], strict=True):
+        for unit, times in zip(units[short], (goal / count)[short], strict=True):
             here = rows[unit] if unit >= 0 else rows.sum()
-            more = float(np.ceil(here * (factor - 1) - 1e-6))
+            more = float(np.ceil(here * (times - 1) - 1e-6))
             if more > needed.get(int(unit), 0.0):
                 needed[int(unit)] = more
     return needed
@@ -1115,3 +1123,158 @@ def rows_needed(
 def _away_from_ends(rate: Float, count: Float) -> Float:
     half = np.minimum(0.5 / count, 0.5)
     return np.clip(rate, half, 1 - half)
+
+
+def exact_gap_limits(
+    events: Sequence[Comparisons],
+    confidence: float = 0.95,
+    *,
+    kind: str = "decisions",
+    is_ratio: bool = False,
+) -> tuple[float, float]:
+    """Return limits of the largest gap, or smallest ratio, that hold at any count.
+
+    Differences of limits of both rates, each with its part of the level: wider than
+    `largest_gap_limits`, and never covering less often than they say.
+
+    Parameters
+    ----------
+    events : sequence of Comparisons
+        One for each rate; `effective` holds rows, or Kish's count with weights.
+    confidence : float, default=0.95
+        Two-sided, in (0, 1).
+    kind : {"decisions", "probabilities", "weighted"}, default="decisions"
+        As in `exact_interval`.
+    is_ratio : bool, default=False
+        Whether the limits are of the smallest ratio.
+
+    Returns
+    -------
+    lower, upper : float
+        In [0, 1]; NaN where nothing is compared.
+    """
+    events = [event for event in events if len(event.rate)]
+    if not events:
+        return np.nan, np.nan
+    level = (1 - confidence) / 2
+    least = _exact_extreme(events, level, kind, is_ratio, at_least=True)
+    most = _exact_extreme(events, level, kind, is_ratio, at_least=False)
+    return (1 - most, 1 - least) if is_ratio else (least, most)
+
+
+def _exact_extreme(
+    events: Sequence[Comparisons], level: float, kind: str, is_ratio: bool, *, at_least: bool
+) -> float:
+    """Return a one-sided limit of the largest gap, or of one minus the smallest ratio."""
+    found = 0.0
+    for event in events:
+        # Either pair by pair, two limits each, or the limits of all rates at once.
+        n_sides = 2 * len(event.rate) if event.to_overall else event.n_units
+        each = level / (n_sides * len(events)) if at_least else level
+        p, n, q, m = event.sides
+        p_low, p_high = exact_interval(p, n, 1 - each, kind=kind)
+        q_low, q_high = exact_interval(q, m, 1 - each, kind=kind)
+        if at_least:
+            higher, lower, turned_higher, turned_lower = p_low, q_high, q_low, p_high
+        else:
+            higher, lower, turned_higher, turned_lower = p_high, q_low, q_high, p_low
+        if is_ratio:
+            own = 1 - event.scale
+            with np.errstate(divide="ignore", invalid="ignore"):
+                up = _of_overall(higher / lower, own, event.to_overall)
+                down = _of_overall(turned_lower / turned_higher, own, event.to_overall)
+                gap = np.maximum(1 - 1 / up, 1 - down)
+            gap = np.where(np.isnan(gap), 0.0 if at_least else 1.0, gap)
+        else:
+            gap = event.scale * np.maximum(higher - lower, turned_higher - turned_lower)
+        found = max(found, float(np.max(gap)))
+    return min(found, 1.0)
+
+
+def exact_p_values(
+    events: Sequence[Comparisons],
+    bound: float,
+    *,
+    kind: str = "decisions",
+    is_ratio: bool = False,
+) -> tuple[float, float]:
+    """Return p-values as `difference_p_values` does, from limits that hold at any count.
+
+    Parameters
+    ----------
+    events : sequence of Comparisons
+        As in `exact_gap_limits`.
+    bound : float
+        Largest gap, or smallest ratio, allowed, in [0, 1].
+    kind : {"decisions", "probabilities", "weighted"}, default="decisions"
+        As in `exact_interval`.
+    is_ratio : bool, default=False
+        Whether the bound is one on ratios.
+
+    Returns
+    -------
+    exceeds, within : float
+        The smallest level at which the limit clears the bound; NaN where nothing is compared.
+    """
+    events = [event for event in events if len(event.rate)]
+    if not events:
+        return np.nan, np.nan
+    allowed = 1 - bound if is_ratio else bound
+    p_values = []
+    for at_least in (True, False):
+        # By the logarithm of the level: limits move monotonically with it.
+        low, high = -30.0, 0.0
+        for _ in range(40):
+            middle = 0.5 * (low + high)
+            limit = _exact_extreme(events, np.exp(middle), kind, is_ratio, at_least=at_least)
+            clear = limit > allowed if at_least else limit <= allowed
+            low, high = (low, middle) if clear else (middle, high)
+        p_values.append(float(np.exp(high)))
+    return p_values[0], p_values[1]
+
+
+def area_under_curve(
+    score: Float, positive: NDArray[np.bool_], weight: Float | None
+) -> tuple[float, float]:
+    """Return the chance that a positive row scores above a negative one, and its binomial rows.
+
+    Ties count one half. The variance is DeLong's, from what each row contributes, shrunk as in
+    `rates_of_cells`.
+
+    Parameters
+    ----------
+    score : ndarray of shape (n_samples,)
+        Scores of one group.
+    positive : ndarray of shape (n_samples,)
+        Whether each row's label is the positive one.
+    weight : ndarray of shape (n_samples,) or None
+        Weights.
+
+    Returns
+    -------
+    area, effective : float
+        In [0, 1], and ``area (1 - area) / variance``; NaN and 0 where a label is missing.
+    """
+    s = np.ones(len(score)) if weight is None else weight
+    value, place = np.unique(score, return_inverse=True)
+    mass = np.stack(
+        [np.bincount(place, s * (positive == kind), len(value)) for kind in (False, True)]
+    )
+    total = mass.sum(axis=1)
+    if not (total > 0).all():
+        return np.nan, 0.0
+    share = mass / total[:, None]
+    # Of each score: the share of negatives below it, and of positives above it, ties by half.
+    below = np.cumsum(share[0]) - 0.5 * share[0]
+    above = 1 - np.cumsum(share[1]) + 0.5 * share[1]
+    area = float(np.clip(share[1] @ below, 0.0, 1.0))
+    squared = np.stack(
+        [np.bincount(place, s * s * (positive == kind), len(value)) for kind in (False, True)]
+    )
+    variance = float(
+        squared[1] @ (below - area) ** 2 / total[1] ** 2
+        + squared[0] @ (above - area) ** 2 / total[0] ** 2
+    )
+    kish = effective_count(total, squared.sum(axis=1)).min()
+    count = _binomial_count(np.array(area), np.array(variance), kish, kish)
+    return area, float(count)
