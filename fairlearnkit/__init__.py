@@ -2,7 +2,7 @@
 
 from fairlearnkit import datasets, display, exceptions, metrics
 from fairlearnkit._base import CostFrontier
-from fairlearnkit.audit import AuditReport, audit, audit_estimator
+from fairlearnkit.audit import AuditReport, SubgroupAudit, audit, audit_estimator, audit_subgroups
 from fairlearnkit.constraints import (
     AllOf,
     DemographicParity,
@@ -36,9 +36,11 @@ __all__ = [
     "Parity",
     "Rate",
     "ReductionClassifier",
+    "SubgroupAudit",
     "TrueNegativeRateParity",
     "audit",
     "audit_estimator",
+    "audit_subgroups",
     "compare_frontiers",
     "datasets",
     "display",
