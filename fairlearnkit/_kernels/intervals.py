@@ -942,10 +942,18 @@ def largest_gap_limits(
         below, above = newcombe_interval(*event.sides, 1 - 2 * level)
         high = max(high, np.max(event.scale * np.maximum(above, -below)))
         below, above = newcombe_interval(
-            *event.sides, critical=event.critical(level / len(events))
+            *event.sides, critical=_lower_critical(events, event, level)
         )
         low = max(low, np.max(event.scale * np.maximum(below, -above)))
     return float(low), float(high)
+
+
+def _lower_critical(events: Sequence[Comparisons], event: Comparisons, level: float) -> float:
+    """Return the standard errors that no gap is above its true value, at a one-sided level."""
+    if len(events) == 1 and event.n_units == 2 and not event.to_overall:
+        # Of one pair the usual interval will do: the limits of its two signs cannot fail at once.
+        level = 2 * level
+    return event.critical(level / len(events))
 
 
 def smallest_ratio_limits(
@@ -973,7 +981,7 @@ def smallest_ratio_limits(
     for event in events:
         own = 1 - event.scale
         for corrected in (False, True):
-            critical = event.critical(level / len(events)) if corrected else None
+            critical = _lower_critical(events, event, level) if corrected else None
             limits = ratio_interval(*event.sides, 1 - 2 * level, critical=critical)
             below, above = (_of_overall(limit, own, event.to_overall) for limit in limits)
             # The smaller of the ratio and its inverse, at the limit nearer to 0 or to 1.
