@@ -95,7 +95,7 @@ Int = NDArray[np.intp]
 
 _RATES = (SELECTION_RATE, TRUE_POSITIVE_RATE, FALSE_POSITIVE_RATE, ERROR_RATE)
 _SCHEMA, _VERSION = "fairlearnkit.audit", 1
-# Below so many rows, or so many expected of either kind, a rate is marked as resting on few.
+# Below so many rows a rate is marked as resting on few.
 _FEW_ROWS = 10
 _N_DRAWS = 1000
 _N_BINS = 10
@@ -1594,7 +1594,9 @@ def _needed(
         for unit, count in sorted(more.items(), key=lambda item: -item[1]):
             group = "all others" if unit < 0 else f"group {checks.group_name(part.labels[unit])}"
             key = f"{group}{kind}"
-            needed[key] = max(needed.get(key, 0), int(min(count, 1e15)))
+            if unit >= 0:  # a rate over a few rows says little of what it will be over more
+                count = max(count, _FEW_ROWS - rows[i, unit])
+            needed[key] = max(needed.get(key, 0), round(min(count, 1e15)))
     return needed
 
 
@@ -1768,7 +1770,7 @@ class SubgroupRule:
         codes, design = [], []
         for column, part in zip(self._columns, parts, strict=True):
             own, labels = checks.factorize(part)
-            if None in labels:
+            if None in labels and None not in column.labels:
                 msg = (
                     f"sensitive_features must not have missing values, got some in {column.name}."
                 )
