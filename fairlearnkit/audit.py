@@ -1448,7 +1448,7 @@ def _finding(
     if event.rate[k] < event.other_rate[k]:
         ends.reverse()
 
-    one = event._replace(**{f: getattr(event, f)[k : k + 1] for f in _PER_COMPARISON})
+    one = event.take([k])
     p = _pooled(one.rate, one.effective, one.other_rate, one.other_effective)
     spread = one._replace(rate=p, other_rate=p).errors
     detectable = float((event.critical(options.level) + ndtri(options.power)) * spread[0])
@@ -1508,17 +1508,6 @@ def _undefined(
         needed={},
         verdict=f"not defined: fewer than two groups have a {' or a '.join(rates)}",
     )
-
-
-_PER_COMPARISON = (
-    "first",
-    "second",
-    "rate",
-    "effective",
-    "other_rate",
-    "other_effective",
-    "scale",
-)
 
 
 def _ratios(event: Comparisons) -> Float:
@@ -1585,7 +1574,7 @@ def _needed(
     needed: dict[str, int] = {}
     for i, chosen, critical in todo:
         event = oriented[i]
-        some = event._replace(**{f: getattr(event, f)[chosen] for f in _PER_COMPARISON})
+        some = event.take(chosen)
         margin = np.abs(contrasts[i][chosen])
         if (margin < 1e-9).any():
             return {}
@@ -2109,7 +2098,14 @@ def _attribute_columns(values: Any, n_rows: int, missing: str) -> tuple[list[_Co
     columns, codes = [], []
     for name, part in zip(_names(values, len(parts)), parts, strict=True):
         own, labels = checks.encode_groups(part, n_rows, missing=missing, what=what)
-        is_ordered = all(_is_number(label) for label in labels)
+        numeric = [label for label in labels if label is not None]
+        is_ordered = bool(numeric) and all(_is_number(label) for label in numeric)
+        if is_ordered and None in labels:
+            msg = (
+                f"Numbers in sensitive_features must not be missing, got some in {name}. Fill "
+                "them in, or put the numbers into named classes."
+            )
+            raise ValueError(msg)
         centre, scale = 0.0, 1.0
         if is_ordered:
             numbers = np.array([float(label) for label in labels])[own]

@@ -167,6 +167,28 @@ def test_numbers_are_those_of_the_metrics(criterion, kind):
     assert 0 <= finding.noise_floor <= 1
 
 
+@pytest.mark.parametrize("criterion", [EqualizedOdds(), EqualizedOdds(reference="overall")])
+@pytest.mark.parametrize("kind", ["decisions", "probabilities", "weighted"])
+def test_exact_intervals_hold_score_intervals(criterion, kind):
+    """Exact intervals are the wider ones: rates, gaps, ratios, whatever decisions are."""
+    frame, y, score, pred = people(600)
+    given = {
+        "y_pred": score if kind == "probabilities" else pred,
+        "sample_weight": np.linspace(0.5, 2, 600) if kind == "weighted" else None,
+        "sensitive_features": frame,
+        "criteria": criterion,
+    }
+    sharp, sure = (audit(y, interval=name, **given) for name in ("score", "exact"))
+    for one_rate, other in zip(sharp.rates, sure.rates, strict=True):
+        assert other.lower <= one_rate.lower < one_rate.upper <= other.upper
+    for one_finding, other in zip(sharp.criteria, sure.criteria, strict=True):
+        for name in ("difference", "ratio"):
+            assert getattr(other, f"{name}_lower") <= getattr(one_finding, f"{name}_lower") + 1e-9
+            assert getattr(other, f"{name}_upper") >= getattr(one_finding, f"{name}_upper") - 1e-9
+            assert getattr(other, f"{name}_lower") <= getattr(other, name)
+            assert getattr(other, f"{name}_upper") >= getattr(other, name)
+
+
 def test_all_of_gets_a_verdict_each():
     """The criteria of an AllOf are judged one by one, by their own bounds."""
     frame, y, _, pred = people(400)
@@ -552,7 +574,7 @@ def test_adult_against_least_squares(rate):
     plain = worst_half_space(frame[searched], value[searched], condition[searched])
     assert found.searched_violation >= plain - 1e-4
     assert found.searched_violation <= found.bound
-    assert found.p_value < 1e-6
+    assert found.p_value < 1e-3
 
 
 def test_rules_in_words():
@@ -598,6 +620,7 @@ def test_rules_on_new_people():
         ({"confidence": 0}, "confidence must be in"),
         ({"missing": "drop"}, "missing must be"),
         ({"sensitive_features": ["a"] * 40}, "must differ between rows"),
+        ({"sensitive_features": [1.0, np.nan] * 20, "missing": "group"}, "must not be missing"),
         ({"y_true": np.ones(40, dtype=int), "rate": FALSE_POSITIVE_RATE}, "needs rows"),
     ],
 )

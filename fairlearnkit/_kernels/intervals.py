@@ -846,6 +846,18 @@ class Comparisons(NamedTuple):
         found: Float = self.scale * np.sqrt(p * (1 - p) / n + q * (1 - q) / m)
         return found
 
+    def take(self, index: Any) -> "Comparisons":
+        """Return some of the comparisons; the correction stays that of all."""
+        return self._replace(
+            first=self.first[index],
+            second=self.second[index],
+            rate=self.rate[index],
+            effective=self.effective[index],
+            other_rate=self.other_rate[index],
+            other_effective=self.other_effective[index],
+            scale=self.scale[index],
+        )
+
     def critical(self, level: float) -> float:
         """Return the standard errors that none of these differences exceeds, but at a level."""
         if self.to_overall:
@@ -977,30 +989,41 @@ def smallest_ratio_limits(
     if not events:
         return np.nan, np.nan
     level = (1 - confidence) / 2
-    low, high = 1.0, 1.0
-    for event in events:
+    single = float(ndtri(1 - level))
+    return (
+        min(_first_ratio(event, single) for event in events),
+        min(_first_ratio(event, -_lower_critical(events, event, level)) for event in events),
+    )
+
+
+def _first_ratio(event: Comparisons, critical: float) -> float:
+    """Return the smallest limit of any ratio: where a statistic first falls below `critical`.
+
+    By bisection for all at once. Comparisons whose own limits are beyond one that is found drop
+    out, so that the cost is that of a few passes over all.
+    """
+    low, high = 0.0, 1.0
+    if not (np.maximum(*_ratio_statistics(event, 1.0)) > -critical).any():
+        return 1.0
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        below = np.maximum(*_ratio_statistics(event, middle)) > -critical
+        if below.any():
+            high, event = middle, event.take(below)
+        else:
+            low = middle
+    return high if low > 0 else 0.0
+
+
+def _ratio_statistics(event: Comparisons, ratio: float) -> tuple[Float, Float]:
+    """Return how many standard errors each ratio, and its inverse, is below a value."""
+    p, n, q, m = event.sides
+    down = up = np.full(len(p), ratio)
+    if event.to_overall:
         own = 1 - event.scale
-        for corrected in (False, True):
-            critical = _lower_critical(events, event, level) if corrected else None
-            limits = ratio_interval(*event.sides, 1 - 2 * level, critical=critical)
-            below, above = (_of_overall(limit, own, event.to_overall) for limit in limits)
-            # The smaller of the ratio and its inverse, at the limit nearer to 0 or to 1.
-            if corrected:
-                nearest = np.minimum(above, 1 / np.where(below > 0, below, 1e-300))
-                high = min(high, np.min(nearest))
-            else:
-                farthest = np.minimum(below, 1 / np.where(above > 0, above, 1e-300))
-                low = min(low, np.min(farthest))
-    return float(np.clip(low, 0.0, 1.0)), float(np.clip(high, 0.0, 1.0))
-
-
-def _of_overall(ratio: Float, share: Float, to_overall: bool) -> Float:
-    """Return the ratio to the overall rate of a unit with this ratio to the rest."""
-    if not to_overall:
-        return ratio
-    with np.errstate(divide="ignore"):
-        found: Float = 1 / (share + (1 - share) / ratio)
-    return found
+        down = ratio * (1 - own) / np.maximum(1 - ratio * own, _ROUNDING)
+        up = np.clip((ratio - own) / np.maximum(1 - own, _ROUNDING), 0.0, None)
+    return -ratio_statistic(p, n, q, m, down), -ratio_statistic(q, m, p, n, up)
 
 
 def difference_p_values(events: Sequence[Comparisons], bound: float) -> tuple[float, float]:
@@ -1048,16 +1071,7 @@ def ratio_p_values(events: Sequence[Comparisons], bound: float) -> tuple[float, 
         As in `difference_p_values`.
     """
 
-    def statistics(event: Comparisons) -> tuple[Float, Float]:
-        p, n, q, m = event.sides
-        down = up = np.full(len(p), bound)
-        if event.to_overall:
-            own = 1 - event.scale
-            down = bound * (1 - own) / np.maximum(1 - bound * own, _ROUNDING)
-            up = np.clip((bound - own) / np.maximum(1 - own, _ROUNDING), 0.0, None)
-        return -ratio_statistic(p, n, q, m, down), -ratio_statistic(q, m, p, n, up)
-
-    return _p_values(events, statistics)
+    return _p_values(events, lambda event: _ratio_statistics(event, bound))
 
 
 def _p_values(
@@ -1176,27 +1190,55 @@ def _exact_extreme(
     """Return a one-sided limit of the largest gap, or of one minus the smallest ratio."""
     found = 0.0
     for event in events:
-        # Either pair by pair, two limits each, or the limits of all rates at once.
+        # Either the limits of all rates at once, or those of one pair, which has two.
         n_sides = 2 * len(event.rate) if event.to_overall else event.n_units
         each = level / (n_sides * len(events)) if at_least else level
-        p, n, q, m = event.sides
-        p_low, p_high = exact_interval(p, n, 1 - each, kind=kind)
-        q_low, q_high = exact_interval(q, m, 1 - each, kind=kind)
-        if at_least:
-            higher, lower, turned_higher, turned_lower = p_low, q_high, q_low, p_high
-        else:
-            higher, lower, turned_higher, turned_lower = p_high, q_low, q_high, p_low
-        if is_ratio:
-            own = 1 - event.scale
-            with np.errstate(divide="ignore", invalid="ignore"):
-                up = _of_overall(higher / lower, own, event.to_overall)
-                down = _of_overall(turned_lower / turned_higher, own, event.to_overall)
-                gap = np.maximum(1 - 1 / up, 1 - down)
-            gap = np.where(np.isnan(gap), 0.0 if at_least else 1.0, gap)
-        else:
-            gap = event.scale * np.maximum(higher - lower, turned_higher - turned_lower)
-        found = max(found, float(np.max(gap)))
+        extreme = _exact_to_overall if event.to_overall else _exact_between
+        found = max(found, extreme(event, each, kind, is_ratio, at_least))
     return min(found, 1.0)
+
+
+def _exact_between(
+    event: Comparisons, level: float, kind: str, is_ratio: bool, at_least: bool
+) -> float:
+    """Return the limit of the largest gap between two units, from the limits of each."""
+    size = 1 + int(max(event.first.max(), event.second.max()))
+    rate, count = np.full(size, np.nan), np.zeros(size)
+    rate[event.first], rate[event.second] = event.rate, event.other_rate
+    count[event.first], count[event.second] = event.effective, event.other_effective
+    lower, upper = exact_interval(rate[count > 0], count[count > 0], 1 - level, kind=kind)
+    high, low = (lower, upper) if at_least else (upper, lower)
+    # The smallest of the others: the second smallest for the unit that is the smallest.
+    order = np.argsort(low, kind="stable")
+    others = np.full(len(low), low[order[0]])
+    others[order[0]] = low[order[1]]
+    return float(np.max(_gap(high, others, is_ratio, at_least)))
+
+
+def _exact_to_overall(
+    event: Comparisons, level: float, kind: str, is_ratio: bool, at_least: bool
+) -> float:
+    """Return the limit of the largest gap to the overall rate."""
+    p, n, q, m = event.sides
+    p_low, p_high = exact_interval(p, n, 1 - level, kind=kind)
+    q_low, q_high = exact_interval(q, m, 1 - level, kind=kind)
+    if at_least:
+        p_low, p_high, q_low, q_high = p_high, p_low, q_high, q_low
+    if not is_ratio:
+        return float(np.max(event.scale * np.maximum(p_high - q_low, q_high - p_low)))
+    # The overall rate by which the ratio is taken is a mean of both.
+    share, rest = 1 - event.scale, event.scale
+    above = _gap(p_high, share * p_high + rest * q_low, is_ratio, at_least)
+    below = _gap(share * p_low + rest * q_high, p_low, is_ratio, at_least)
+    return float(np.max(np.maximum(above, below)))
+
+
+def _gap(high: Float, low: Float, is_ratio: bool, at_least: bool) -> Float:
+    """Return the gap between two limits, or one minus their ratio; 0/0 may be anything."""
+    if not is_ratio:
+        return high - low
+    unknown = np.full(high.shape, 0.0 if at_least else 1.0)
+    return np.where(high > 0, 1 - low / np.where(high > 0, high, 1.0), unknown)
 
 
 def exact_p_values(

@@ -38,6 +38,8 @@ _POLISHED = 12
 # Weights of a linear rule are worth a little less than nothing: keeps them finite.
 _RIDGE = 1e-6
 _NEWTON_STEPS = 25
+# Share of all rows that a leaf has at the least: smaller ones fit noise and make rules long.
+_LEAST_LEAF = 0.01
 
 
 class Points(NamedTuple):
@@ -421,6 +423,7 @@ def _grown(points: Points, rows: Int, box: Box, depth: int) -> list[tuple[Box, f
 def _best_split(points: Points, rows: Int, gain: Float, mass: Float) -> tuple[int, Bool] | None:
     """Return column and levels of the split with the largest sum of squares between."""
     total, weight = gain.sum(), mass.sum()
+    least = _LEAST_LEAF * points.mass.sum()
     best, found = total**2 / weight + 1e-12 * weight, None
     for j, n_levels in enumerate(points.n_levels):
         codes = points.codes[rows, j]
@@ -429,7 +432,7 @@ def _best_split(points: Points, rows: Int, gain: Float, mass: Float) -> tuple[in
         if points.ordered[j]:
             sums, weights = np.cumsum(sums), np.cumsum(weights)
         rest = weight - weights
-        splits = (weights > 1e-12 * weight) & (rest > 1e-12 * weight)
+        splits = np.minimum(weights, rest) >= least
         if not splits.any():
             continue
         safe, safe_rest = np.where(splits, weights, 1.0), np.where(splits, rest, 1.0)

@@ -402,6 +402,23 @@ def test_ratio_verdicts_by_intervals():
         assert (within < 0.05) == (lower > 0.8)
 
 
+def test_smallest_ratio_limits_are_those_of_pairs():
+    """Bisection for all pairs at once finds the extremes of their own score intervals."""
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        rate, count = rng.uniform(0.1, 0.9, 5), rng.integers(50, 2000, 5).astype(float)
+        event = compare_pairs(rate, count)
+        low, _ = ratio_interval(
+            event.other_rate, event.other_effective, event.rate, event.effective
+        )
+        critical = pairs_critical_value(0.025, 5)
+        _, high = ratio_interval(
+            event.other_rate, event.other_effective, event.rate, event.effective, critical=critical
+        )
+        expected = low.min(), min(high.min(), 1.0)
+        np.testing.assert_allclose(smallest_ratio_limits([event]), expected, atol=1e-9)
+
+
 def test_exact_limits_are_wider_and_agree_with_their_p_values():
     """Exact limits hold the score ones; a p-value is the level at which a limit clears."""
     event = compare_pairs(np.array([0.3, 0.45, 0.35]), np.array([300.0, 500.0, 400.0]))
