@@ -36,6 +36,8 @@ numpydoc_validation_exclude = {
     r"\.[A-Z_]+$",  # constants show the docstring of their class
     # Made by a function: attributes are documented, not the constructor.
     r"\.(FrontierComparison|GroupRates|Mixture|ParetoFrontier|Selection)$",
+    r"\.(AuditReport|CriterionFinding|GroupRate|GroupScore|Resamples|ScoreBin)$",
+    r"\.(SubgroupAudit|SubgroupRule)$",
 }
 
 

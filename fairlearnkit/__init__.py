@@ -2,6 +2,7 @@
 
 from fairlearnkit import datasets, display, exceptions, metrics
 from fairlearnkit._base import CostFrontier
+from fairlearnkit.audit import AuditReport, SubgroupAudit, audit, audit_estimator, audit_subgroups
 from fairlearnkit.constraints import (
     AllOf,
     Capacity,
@@ -26,6 +27,7 @@ __version__ = "0.1.0.dev0"
 
 __all__ = [
     "AllOf",
+    "AuditReport",
     "Capacity",
     "ConstrainedLogisticRegression",
     "ConvexRates",
@@ -42,7 +44,11 @@ __all__ = [
     "Parity",
     "Rate",
     "ReductionClassifier",
+    "SubgroupAudit",
     "TrueNegativeRateParity",
+    "audit",
+    "audit_estimator",
+    "audit_subgroups",
     "compare_frontiers",
     "datasets",
     "display",

@@ -8,6 +8,7 @@ or places differ as well.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from textwrap import fill
 from typing import Any, NamedTuple, Self
@@ -1597,3 +1598,14 @@ def _rule_text(rule: list[tuple[float, float]]) -> str:
     shares = [f"{p:.0%}" if 0.005 <= p <= 0.995 else f"{p:.1%}" for _, p in rule]
     parts = [f"{t:.3g} ({p})" for (t, _), p in zip(rule, shares, strict=True)]
     return ": accepted from " + " or ".join(parts)
+
+
+def png_of(display: Any) -> bytes:
+    """Draw a display for a page and return the picture as PNG, leaving no figure behind."""
+    import matplotlib.pyplot as plt
+
+    figure = display.plot().figure_
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=120)
+    plt.close(figure)
+    return file.getvalue()

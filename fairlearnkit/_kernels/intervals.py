@@ -13,13 +13,32 @@ References
    JASA 22, 1927.
 .. [2] R. G. Newcombe, "Interval Estimation for the Difference Between Independent Proportions:
    Comparison of Eleven Methods", Statistics in Medicine 17, 1998, method 10.
+.. [3] C. J. Clopper, E. S. Pearson, "The Use of Confidence or Fiducial Limits Illustrated in the
+   Case of the Binomial", Biometrika 26, 1934.
+.. [4] A. J. Hayter, "A Proof of the Conjecture that the Tukey-Kramer Multiple Comparisons
+   Procedure is Conservative", Annals of Statistics 12, 1984.
+.. [5] J. P. Romano, M. Wolf, "Exact and Approximate Stepdown Methods for Multiple Hypothesis
+   Testing", JASA 100, 2005.
+.. [6] C. P. Farrington, G. Manning, "Test Statistics and Sample Size Formulae for Comparative
+   Binomial Trials with Null Hypothesis of Non-Zero Risk Difference or Non-Unity Relative Risk",
+   Statistics in Medicine 9, 1990.
+.. [7] P. A. R. Koopman, "Confidence Intervals for the Ratio of Two Binomial Proportions",
+   Biometrics 40, 1984.
+.. [8] S. Holm, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal of
+   Statistics 6, 1979.
+.. [9] Y. Benjamini, Y. Hochberg, "Controlling the False Discovery Rate", Journal of the Royal
+   Statistical Society B 57, 1995.
+.. [10] R. L. Berger, "Multiparameter Hypothesis Testing and Acceptance Sampling", Technometrics
+   24, 1982.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr, ndtri
+from scipy.optimize import brentq
+from scipy.special import betaincinv, ndtr, ndtri, rel_entr
 
 Float = NDArray[np.float64]
 
@@ -27,6 +46,12 @@ Float = NDArray[np.float64]
 _N_NODES = 801
 # Standard deviations beyond which a normal variable is not looked for.
 _TAIL = 8.5
+# Rows of the largest variance added to those seen: the square of 1.96, as in Wilson's interval.
+_ADDED_ROWS = 3.84
+# What rounding may leave of a variance or a distance of 0.
+_ROUNDING = 1e-12
+# Rows that are counted at a time.
+_BLOCK = 2**15
 
 
 def effective_count(weight: ArrayLike, squared_weight: ArrayLike) -> Float:
@@ -48,7 +73,11 @@ def effective_count(weight: ArrayLike, squared_weight: ArrayLike) -> Float:
 
 
 def wilson_interval(
-    rate: ArrayLike, count: ArrayLike, confidence: float = 0.95
+    rate: ArrayLike,
+    count: ArrayLike,
+    confidence: float = 0.95,
+    *,
+    critical: float | None = None,
 ) -> tuple[Float, Float]:
     """Return the score interval of each rate [1]_.
 
@@ -60,6 +89,8 @@ def wilson_interval(
         Rows that each is taken over, >= 0.
     confidence : float, default=0.95
         Two-sided, in (0, 1).
+    critical : float, default=None
+        Standard errors to either side, in place of those of the confidence.
 
     Returns
     -------
@@ -68,7 +99,7 @@ def wilson_interval(
     """
     p, n = np.asarray(rate, dtype=float), np.asarray(count, dtype=float)
     p, n = np.broadcast_arrays(p, np.where(n > 0, n, np.nan))
-    z2 = float(ndtri(0.5 + confidence / 2)) ** 2
+    z2 = (float(ndtri(0.5 + confidence / 2)) if critical is None else critical) ** 2
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = np.sqrt(z2 * p * (1 - p) / n + (z2 / (2 * n)) ** 2) / (1 + z2 / n)
     # At rates of 0 and 1 a limit is the rate itself, up to rounding.
@@ -84,6 +115,8 @@ def newcombe_interval(
     other_rate: ArrayLike,
     other_count: ArrayLike,
     confidence: float = 0.95,
+    *,
+    critical: float | None = None,
 ) -> tuple[Float, Float]:
     """Return the interval of ``rate - other_rate`` from the Wilson limits of both [2]_.
 
@@ -95,6 +128,8 @@ def newcombe_interval(
         The same of another, independent group.
     confidence : float, default=0.95
         Two-sided, in (0, 1).
+    critical : float, default=None
+        Standard errors to either side, in place of those of the confidence.
 
     Returns
     -------
@@ -102,8 +137,8 @@ def newcombe_interval(
         Limits in [-1, 1]; NaN where a count is 0.
     """
     p, q = np.asarray(rate, dtype=float), np.asarray(other_rate, dtype=float)
-    p_lower, p_upper = wilson_interval(p, count, confidence)
-    q_lower, q_upper = wilson_interval(q, other_count, confidence)
+    p_lower, p_upper = wilson_interval(p, count, confidence, critical=critical)
+    q_lower, q_upper = wilson_interval(q, other_count, confidence, critical=critical)
     below = np.hypot(p - p_lower, q_upper - q)
     above = np.hypot(p_upper - p, q - q_lower)
     return p - q - below, p - q + above
@@ -210,3 +245,1086 @@ def minimum_detectable_difference(
     n, m = np.asarray(count, dtype=float), np.asarray(other_count, dtype=float)
     z: float = ndtri(1 - level / 2) + ndtri(power)
     return np.asarray(z * np.sqrt(p * (1 - p) * (1 / n + 1 / m)))
+
+
+def critical_value(confidence: float, n_rates: int = 1) -> float:
+    """Return the standard errors that `n_rates` rates keep within at once, Šidák's bound.
+
+    Exact for independent normal variables, and no smaller than needed for dependent ones.
+    """
+    return float(ndtri(0.5 + 0.5 * confidence ** (1 / n_rates)))
+
+
+def range_probability(width: float, n_groups: int) -> float:
+    """Return the chance that the range of independent standard normal variables is larger."""
+    if width <= 0:
+        return 1.0
+    z, step = np.linspace(-_TAIL, _TAIL, _N_NODES, retstep=True)
+    density = np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi)
+    inside = n_groups * step * (density @ (ndtr(z + width) - ndtr(z)) ** (n_groups - 1))
+    return float(np.clip(1 - inside, 0.0, 1.0))
+
+
+def pairs_critical_value(level: float, n_groups: int) -> float:
+    """Return the standard errors that no pair of groups is apart by chance, at a level.
+
+    The studentised maximum over all pairs. Exact where standard errors are equal, conservative
+    otherwise [4]_.
+    """
+    if n_groups <= 2:
+        return float(ndtri(1 - level / 2))
+    beyond = brentq(lambda width: range_probability(width, n_groups) - level, 0.1, 20.0)
+    return float(beyond) / float(np.sqrt(2))
+
+
+def studentised_maximum(
+    draws: Float, estimate: Float, error: Float, confidence: float = 0.95
+) -> float:
+    """Return the standard errors that all estimates keep within at once, from their draws.
+
+    Parameters
+    ----------
+    draws : ndarray of shape (n_draws, n_estimates)
+        Resampled estimates, dependent on each other as the estimates are.
+    estimate, error : ndarray of shape (n_estimates,)
+        Estimates and their standard errors; those without an error are left out.
+    confidence : float, default=0.95
+        Of all intervals together.
+
+    Returns
+    -------
+    float
+        Quantile of the largest absolute distance in standard errors [5]_; NaN without estimates.
+    """
+    usable = (error > 0) & np.isfinite(estimate)
+    if not usable.any():
+        return np.nan
+    distance = np.abs(draws[:, usable] - estimate[usable]) / error[usable]
+    return float(np.quantile(np.nanmax(distance, axis=1, initial=0.0), confidence))
+
+
+class CellMoments(NamedTuple):
+    """What decisions add up to in each cell: all that rates and their precision need.
+
+    Every array has the shape ``(n_units, 2)``, the last axis being the label. They add: the sum
+    over some units is that of their union.
+
+    Attributes
+    ----------
+    rows : ndarray
+        Number of rows.
+    mass, mass2 : ndarray
+        Sums of the weights s and of their squares.
+    sums, sums2 : ndarray
+        Sums of s p and of s² p, with p the probability of a positive decision.
+    squares2 : ndarray
+        Sum of s² p².
+    """
+
+    rows: Float
+    mass: Float
+    mass2: Float
+    sums: Float
+    sums2: Float
+    squares2: Float
+
+    def merged(self, into: NDArray[np.intp], n_units: int) -> "CellMoments":
+        """Return the sums over units that share a number of `into`, shape ``(n_units, 2)``."""
+
+        def total(values: Float) -> Float:
+            """Return one sum."""
+            found = np.zeros((n_units, 2))
+            np.add.at(found, into, values)
+            return found
+
+        return CellMoments(*map(total, self))
+
+    def rest(self) -> "CellMoments":
+        """Return for each unit the sums over all others."""
+        # By the rows, whose difference is exact, so that nothing is not taken for a little.
+        some = self.rows.sum(axis=0) - self.rows > 0
+        return CellMoments(*(np.where(some, v.sum(axis=0) - v, 0.0) for v in self))
+
+
+def cell_moments(
+    prediction: Float | NDArray[np.integer] | NDArray[np.bool_],
+    label: NDArray[np.integer] | NDArray[np.bool_],
+    unit: NDArray[np.integer],
+    sample_weight: Float | None,
+    n_units: int,
+) -> CellMoments:
+    """Return the sums that rates, intervals and resamples need, one pass over the rows.
+
+    Parameters
+    ----------
+    prediction : ndarray of shape (n_samples,)
+        Decisions as booleans or whole numbers 0 and 1, or floats: probabilities in [0, 1].
+    label, unit : ndarray of shape (n_samples,)
+        Label 0 or 1, and unit in ``0..n_units - 1``.
+    sample_weight : ndarray of shape (n_samples,) or None
+        Weights; None means 1 each. Rows of weight 0 do not count.
+    n_units : int
+        Number of units.
+
+    Returns
+    -------
+    CellMoments
+        Sums by unit and label.
+    """
+    if prediction.dtype.kind in "biu":
+        shape, length = (n_units, 2, 2), 4 * n_units
+        totals = np.zeros((1 if sample_weight is None else 3, length))
+        # In blocks that stay in the processor's cache: one number per row tells unit, label and
+        # decision.
+        for start in range(0, len(unit), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            cell = unit[block].astype(np.intp)
+            for bit in (label[block], prediction[block]):
+                cell += cell
+                np.add(cell, bit, out=cell, casting="unsafe")
+            if sample_weight is None:
+                totals[0] += np.bincount(cell, minlength=length)
+                continue
+            s = sample_weight[block]
+            for total_of, values in zip(totals, ((s > 0).astype(float), s, s * s), strict=True):
+                total_of += np.bincount(cell, values, minlength=length)
+        rows, mass, mass2 = (totals[min(i, len(totals) - 1)].reshape(shape) for i in range(3))
+        return CellMoments(
+            rows.sum(axis=2),
+            mass.sum(axis=2),
+            mass2.sum(axis=2),
+            mass[:, :, 1],
+            mass2[:, :, 1],
+            mass2[:, :, 1],
+        )
+    cell = 2 * unit.astype(np.intp) + label
+    weight = np.ones(len(cell)) if sample_weight is None else sample_weight
+
+    def total(values: Float) -> Float:
+        found: Float = np.bincount(cell, values, minlength=2 * n_units).astype(np.float64)
+        return found.reshape(-1, 2)
+
+    squared = weight**2
+    return CellMoments(
+        total((weight > 0).astype(float)),
+        total(weight),
+        total(squared),
+        total(weight * prediction),
+        total(squared * prediction),
+        total(squared * prediction**2),
+    )
+
+
+class Rates(NamedTuple):
+    """Rates by unit with what their precision rests on, each of shape ``(n_rates, n_units)``.
+
+    Attributes
+    ----------
+    rate : ndarray
+        In [0, 1]; NaN where no row is counted.
+    rows : ndarray
+        Rows that each is taken over.
+    mass : ndarray
+        Their weight.
+    kish : ndarray
+        Equally weighted rows with as precise a mean of any one variable, see `effective_count`.
+    effective : ndarray
+        Binomial rows with the same precision: ``rate (1 - rate) / variance``.
+    """
+
+    rate: Float
+    rows: Float
+    mass: Float
+    kish: Float
+    effective: Float
+
+    @property
+    def error(self) -> Float:
+        """Standard errors."""
+        variance = (
+            self.rate * (1 - self.rate) / np.where(self.effective > 0, self.effective, np.nan)
+        )
+        found: Float = np.sqrt(variance)
+        return found
+
+
+def rates_of_cells(
+    cells: CellMoments, condition: NDArray[np.bool_], counted: NDArray[np.bool_]
+) -> Rates:
+    """Return rates and their precision from cell sums.
+
+    The variance is the one that the rows show, so that probabilities and weights count as what
+    they are. A sample of few rows may show too little of it: as many rows as Wilson's interval
+    adds are taken to have the largest variance that the rate allows, that of 0 and 1. For
+    decisions with equal weights this changes nothing.
+
+    Parameters
+    ----------
+    cells : CellMoments
+        Sums by unit and label.
+    condition : ndarray of shape (n_rates, 2)
+        Whether rows of each label are in the rate's denominator.
+    counted : ndarray of shape (n_rates, 2, 2)
+        Whether a row of label ``y`` with decision ``d`` is in the numerator, at ``[:, y, d]``.
+
+    Returns
+    -------
+    Rates
+        Of shape ``(n_rates, n_units)``.
+    """
+    over = condition.astype(float)
+    base = counted[:, :, 0] * over
+    slope = counted[:, :, 1] * over - base
+    rows, mass, mass2 = over @ cells.rows.T, over @ cells.mass.T, over @ cells.mass2.T
+    known = np.where(mass > 0, mass, np.nan)
+    rate = np.clip((base @ cells.mass.T + slope @ cells.sums.T) / known, 0.0, 1.0)
+    first = base @ cells.mass2.T + slope @ cells.sums2.T
+    second = (
+        base**2 @ cells.mass2.T + 2 * (base * slope) @ cells.sums2.T + slope**2 @ cells.squares2.T
+    )
+    shown = np.clip(second - 2 * rate * first + rate**2 * mass2, 0.0, None) / known**2
+    kish = effective_count(mass, mass2)
+    return Rates(rate, rows, mass, kish, _binomial_count(rate, shown, kish, rows))
+
+
+def _binomial_count(rate: Float, variance: Float, kish: Float, rows: Float) -> Float:
+    """Return the rows of a binomial variable with a variance shrunk towards the largest."""
+    largest = rate * (1 - rate) / np.where(kish > 0, kish, np.nan)
+    shrunk = (rows * variance + _ADDED_ROWS * largest) / (rows + _ADDED_ROWS)
+    inside = (largest > _ROUNDING) & np.isfinite(largest)
+    found: Float = kish * np.divide(
+        largest, shrunk, out=np.ones_like(largest), where=inside & (shrunk > 0)
+    )
+    # A sum of weighted zeros and ones may vary more than Kish's count says, or less.
+    return np.where(kish > 0, found, 0.0)
+
+
+def bootstrap_cells(
+    cells: CellMoments, n_draws: int, rng: np.random.Generator, *, exact: bool
+) -> tuple[Float, Float]:
+    """Return cell sums of resampled rows, without touching a row.
+
+    To draw n rows with replacement and to count is to draw the counts from a multinomial
+    distribution over the occupied cells. With 0/1 decisions and equal weights (`exact`) that is
+    all. Otherwise the sums of the rows drawn in a cell are taken as normal with the moments of
+    the cell.
+
+    Parameters
+    ----------
+    cells : CellMoments
+        Sums by unit and label.
+    n_draws : int
+        Number of resamples.
+    rng : Generator
+        Source of the draws.
+    exact : bool
+        Whether decisions are 0 and 1 and weights equal.
+
+    Returns
+    -------
+    mass, sums : ndarray of shape (n_draws, n_units, 2)
+        Weight, and weighted sum of decisions, of each cell.
+    """
+    n_units = len(cells.rows)
+    if exact:
+        counts = np.stack([cells.rows - cells.sums, cells.sums], axis=2).ravel()
+        occupied = np.flatnonzero(counts > 0)
+        drawn = np.zeros((n_draws, counts.size))
+        whole = np.rint(counts[occupied]).astype(np.int64)
+        drawn[:, occupied] = rng.multinomial(whole.sum(), whole / whole.sum(), size=n_draws)
+        by_decision = drawn.reshape(n_draws, n_units, 2, 2)
+        return by_decision.sum(axis=3), by_decision[..., 1]
+    rows = cells.rows.ravel()
+    occupied = np.flatnonzero(rows > 0)
+    n = rows[occupied]
+    drawn = np.zeros((n_draws, len(occupied)))
+    drawn[:] = rng.multinomial(round(n.sum()), n / n.sum(), size=n_draws)
+    part = [values.ravel()[occupied] / n for values in cells[1:]]
+    mean, mean2, mean_p, mean2_p, mean2_pp = part
+    variance = np.clip(mean2 - mean**2, 0.0, None)
+    covariance = mean2_p - mean * mean_p
+    variance_p = np.clip(mean2_pp - mean_p**2, 0.0, None)
+    # Cholesky's factor of the two-by-two covariance, which may be singular.
+    first = np.sqrt(variance)
+    cross = np.divide(covariance, first, out=np.zeros_like(first), where=first > 0)
+    last = np.sqrt(np.clip(variance_p - cross**2, 0.0, None))
+    noise = rng.standard_normal((2, *drawn.shape)) * np.sqrt(drawn)
+    mass, sums = np.zeros((2, n_draws, rows.size))
+    mass[:, occupied] = np.clip(drawn * mean + first * noise[0], 0.0, None)
+    sums[:, occupied] = drawn * mean_p + cross * noise[0] + last * noise[1]
+    sums = np.clip(sums, 0.0, mass)
+    return mass.reshape(n_draws, n_units, 2), sums.reshape(n_draws, n_units, 2)
+
+
+def rates_of_draws(
+    mass: Float, sums: Float, condition: NDArray[np.bool_], counted: NDArray[np.bool_]
+) -> Float:
+    """Return rates, shape ``(n_draws, n_rates, n_units)``, of resampled cell sums."""
+    over = condition.astype(float)
+    base = counted[:, :, 0] * over
+    slope = counted[:, :, 1] * over - base
+    below = mass @ over.T
+    above = mass @ base.T + sums @ slope.T
+    rate = np.divide(above, below, out=np.full_like(above, np.nan), where=below > 0)
+    return np.asarray(rate.transpose(0, 2, 1))
+
+
+def exact_interval(
+    rate: ArrayLike,
+    count: ArrayLike,
+    confidence: float = 0.95,
+    *,
+    kind: str = "decisions",
+) -> tuple[Float, Float]:
+    """Return limits that cover at least as often as they say, at any count.
+
+    Parameters
+    ----------
+    rate, count : array-like
+        Observed means, in [0, 1], and rows that each is taken over; Kish's count with weights.
+    confidence : float, default=0.95
+        Two-sided, in (0, 1).
+    kind : {"decisions", "probabilities", "weighted"}, default="decisions"
+        Values 0 and 1: Clopper and Pearson's limits [3]_. Values anywhere in [0, 1]: the bounds
+        of Hoeffding and Bentkus, the better of the two. With weights Hoeffding's alone.
+
+    Returns
+    -------
+    lower, upper : ndarray
+        Limits in [0, 1]; NaN where the count is 0.
+    """
+    p, n = np.broadcast_arrays(np.asarray(rate, dtype=float), np.asarray(count, dtype=float))
+    known = (n > 0) & np.isfinite(p)
+    p, n = np.where(known, p, 0.5), np.where(known, n, 1.0)
+    level = (1 - confidence) / 2
+    lower: Float
+    upper: Float
+    if kind == "weighted":
+        half = np.sqrt(-np.log(level) / (2 * n))
+        lower, upper = np.clip(p - half, 0.0, 1.0), np.clip(p + half, 0.0, 1.0)
+    elif kind == "decisions":
+        successes = np.rint(p * n)
+        lower, upper = _clopper_pearson(successes, n, level)
+    else:
+        upper = _bounded_upper(p, n, level)
+        lower = 1 - _bounded_upper(1 - p, n, level)
+    return np.where(known, lower, np.nan), np.where(known, upper, np.nan)
+
+
+def _clopper_pearson(successes: Float, n: Float, level: float) -> tuple[Float, Float]:
+    failures = n - successes
+    lower = betaincinv(np.maximum(successes, 1e-9), failures + 1, level)
+    upper = betaincinv(successes + 1, np.maximum(failures, 1e-9), 1 - level)
+    return np.where(successes > 0, lower, 0.0), np.where(failures > 0, upper, 1.0)
+
+
+def _bounded_upper(mean: Float, n: Float, level: float) -> Float:
+    """Return the upper limit of the mean of variables in [0, 1], by Hoeffding and Bentkus."""
+    # Bentkus: e P(Bin(n, m) <= ceil(n mean)) >= level, the limit of a binomial at level / e.
+    successes = np.minimum(np.ceil(n * mean - 1e-9), n)
+    bentkus = _clopper_pearson(successes, n, level / np.e)[1]
+    # Hoeffding: exp(-n kl(mean, m)) >= level, by bisection; kl grows with m beyond the mean.
+    low, high = mean.copy(), np.ones_like(mean)
+    for _ in range(50):
+        middle = 0.5 * (low + high)
+        with np.errstate(divide="ignore"):
+            divergence = rel_entr(mean, middle) + rel_entr(1 - mean, 1 - middle)
+        inside = n * divergence <= -np.log(level)
+        low, high = np.where(inside, middle, low), np.where(inside, high, middle)
+    return np.minimum(bentkus, high)
+
+
+def difference_statistic(
+    rate: ArrayLike,
+    count: ArrayLike,
+    other_rate: ArrayLike,
+    other_count: ArrayLike,
+    difference: ArrayLike = 0.0,
+) -> Float:
+    """Return how many standard errors ``rate - other_rate`` is above a difference.
+
+    The score test: the standard error is that of the likeliest rates with this difference [6]_.
+
+    Parameters
+    ----------
+    rate, count, other_rate, other_count : array-like
+        Observed rates and rows of two independent groups.
+    difference : array-like, default=0.0
+        The difference tested, in [-1, 1].
+
+    Returns
+    -------
+    ndarray
+        Standard normal, about, where it is the true difference; NaN where a count is 0, and minus
+        or plus infinity beyond what differences can be.
+    """
+    values = (rate, count, other_rate, other_count, difference)
+    p, n, q, m, d = np.broadcast_arrays(*(np.asarray(v, dtype=float) for v in values))
+    possible = (n > 0) & (m > 0) & (np.abs(d) < 1)
+    n, m = np.where(possible, n, 1.0), np.where(possible, m, 1.0)
+    inside = np.where(possible, d, 0.0)
+    # The cubic equation of the likeliest rate, solved by its trigonometric form.
+    ratio = m / n
+    a = 1 + ratio
+    b = -(1 + ratio + p + ratio * q + inside * (ratio + 2))
+    c = inside**2 + inside * (2 * p + ratio + 1) + p + ratio * q
+    e = -p * inside * (1 + inside)
+    v = b**3 / (27 * a**3) - b * c / (6 * a**2) + e / (2 * a)
+    u = np.copysign(np.sqrt(np.clip(b**2 / (9 * a**2) - c / (3 * a), 0.0, None)), v)
+    cube = u**3
+    cosine = np.divide(v, cube, out=np.zeros_like(v), where=cube != 0)
+    angle = (np.pi + np.arccos(np.clip(cosine, -1.0, 1.0))) / 3
+    likeliest = 2 * u * np.cos(angle) - b / (3 * a)
+    one = np.clip(likeliest, np.maximum(inside, 0.0), np.minimum(1 + inside, 1.0))
+    other = one - inside
+    error = np.sqrt(np.clip(one * (1 - one) / n + other * (1 - other) / m, 0.0, None))
+    found = _standardised(p - q - inside, error)
+    found = np.where(possible, found, np.where(d > 0, -np.inf, np.inf))
+    return np.where((np.asarray(values[1]) > 0) & (np.asarray(values[3]) > 0), found, np.nan)
+
+
+def ratio_statistic(
+    rate: ArrayLike,
+    count: ArrayLike,
+    other_rate: ArrayLike,
+    other_count: ArrayLike,
+    ratio: ArrayLike = 1.0,
+) -> Float:
+    """Return how many standard errors ``rate - ratio * other_rate`` is above 0.
+
+    The score test of the ratio as a linear contrast [7]_: stable at rates near 0.
+
+    Parameters
+    ----------
+    rate, count, other_rate, other_count : array-like
+        Observed rates and rows of two independent groups.
+    ratio : array-like, default=1.0
+        The ratio tested, >= 0; 0.8 is the four-fifths rule.
+
+    Returns
+    -------
+    ndarray
+        Standard normal, about, where it is the true ratio; NaN where a count is 0.
+    """
+    values = (rate, count, other_rate, other_count, ratio)
+    p, n, q, m, r = np.broadcast_arrays(*(np.asarray(v, dtype=float) for v in values))
+    known = (n > 0) & (m > 0)
+    n, m = np.where(known, n, 1.0), np.where(known, m, 1.0)
+    # The likeliest other rate: the smaller root of a q² - b q + c.
+    a, b, c = (n + m) * r, n * (p + r) + m * (1 + r * q), n * p + m * q
+    root = np.sqrt(np.clip(b * b - 4 * a * c, 0.0, None))
+    other = np.clip(2 * c / np.where(b + root > 0, b + root, 1.0), 0.0, 1.0)
+    one = np.clip(r * other, 0.0, 1.0)
+    error = np.sqrt(one * (1 - one) / n + r * r * other * (1 - other) / m)
+    return np.where(known, _standardised(p - r * q, error), np.nan)
+
+
+def _standardised(distance: Float, error: Float) -> Float:
+    """Return distances in standard errors; 0 over 0 is 0 and anything else over 0 infinite."""
+    unit = np.where(error > _ROUNDING, error, 1.0)
+    rounded = np.where(np.abs(distance) > _ROUNDING, np.copysign(np.inf, distance), 0.0)
+    return np.where(error > _ROUNDING, distance / unit, rounded)
+
+
+def ratio_interval(
+    rate: ArrayLike,
+    count: ArrayLike,
+    other_rate: ArrayLike,
+    other_count: ArrayLike,
+    confidence: float = 0.95,
+    *,
+    critical: float | None = None,
+) -> tuple[Float, Float]:
+    """Return the interval of ``rate / other_rate`` by inverting the score test [7]_.
+
+    Parameters
+    ----------
+    rate, count : array-like
+        Observed rate of a group, in [0, 1], and rows that it is taken over, >= 0.
+    other_rate, other_count : array-like
+        The same of another, independent group.
+    confidence : float, default=0.95
+        Two-sided, in (0, 1).
+    critical : float, default=None
+        Standard errors to either side, in place of those of the confidence.
+
+    Returns
+    -------
+    lower, upper : ndarray
+        In [0, inf]; the upper limit is infinite where the other rate is 0, the lower one 0 where
+        the rate is. NaN where a count is 0.
+    """
+    values = (rate, count, other_rate, other_count)
+    p, n, q, m = np.broadcast_arrays(*(np.asarray(v, dtype=float) for v in values))
+    known = (n > 0) & (m > 0)
+    c = float(ndtri(0.5 + confidence / 2)) if critical is None else critical
+    limits = []
+    for sign in (1.0, -1.0):
+        # t = ratio / (1 + ratio) is in [0, 1], and the statistic falls with it.
+        low, high = np.zeros(p.shape), np.ones(p.shape)
+        for _ in range(46):
+            middle = 0.5 * (low + high)
+            above = ratio_statistic(p, n, q, m, middle / (1 - middle)) >= sign * c
+            low, high = np.where(above, middle, low), np.where(above, high, middle)
+        limits.append(high / np.where(high < 1, 1 - high, 1.0))
+        end = 1 - 2.0**-40
+        limits[-1] = np.where(high > end, np.inf, limits[-1])
+    lower = np.where(p <= 0, 0.0, limits[0])
+    upper = np.where(q <= 0, np.inf, limits[1])
+    return np.where(known, lower, np.nan), np.where(known, upper, np.nan)
+
+
+def holm(p_values: ArrayLike) -> Float:
+    """Return p-values adjusted for the chance of any false rejection [8]_; NaN stays NaN."""
+    return _adjusted(p_values, lambda n: n - np.arange(n), np.maximum.accumulate)
+
+
+def benjamini_hochberg(p_values: ArrayLike) -> Float:
+    """Return p-values adjusted for the expected share of false rejections [9]_; NaN stays NaN."""
+
+    def backwards(values: Float) -> Float:
+        return np.asarray(np.minimum.accumulate(values[::-1])[::-1])
+
+    return _adjusted(p_values, lambda n: n / np.arange(1, n + 1), backwards)
+
+
+def _adjusted(
+    p_values: ArrayLike,
+    factor: Callable[[int], NDArray[Any]],
+    monotone: Callable[[Float], Float],
+) -> Float:
+    p = np.asarray(p_values, dtype=float)
+    found = np.full(p.shape, np.nan)
+    known = np.flatnonzero(~np.isnan(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    found[order] = np.minimum(monotone(p[order] * factor(len(order))), 1.0)
+    return found
+
+
+class Comparisons(NamedTuple):
+    """The differences of one rate whose largest is its disparity, each of shape ``(n,)``.
+
+    Attributes
+    ----------
+    first, second : ndarray
+        Units compared; -1 stands for all other units together.
+    rate, effective, other_rate, other_effective : ndarray
+        Both rates, and the binomial rows that each is worth.
+    scale : ndarray
+        The difference that counts is ``scale * (rate - other_rate)``. A unit differs from the
+        overall rate by its difference from the rest times the share of the rest.
+    n_units : int
+        Units that have the rate.
+    to_overall : bool
+        Whether units are compared with all, rather than with each other.
+    """
+
+    first: NDArray[np.intp]
+    second: NDArray[np.intp]
+    rate: Float
+    effective: Float
+    other_rate: Float
+    other_effective: Float
+    scale: Float
+    n_units: int
+    to_overall: bool
+
+    @property
+    def sides(self) -> tuple[Float, Float, Float, Float]:
+        """Rate, effective rows, and those of the other side: what tests and intervals take."""
+        return self.rate, self.effective, self.other_rate, self.other_effective
+
+    @property
+    def differences(self) -> Float:
+        """The differences that count."""
+        return self.scale * (self.rate - self.other_rate)
+
+    @property
+    def errors(self) -> Float:
+        """Their standard errors where the two rates are what they seem."""
+        p, n, q, m = self.sides
+        found: Float = self.scale * np.sqrt(p * (1 - p) / n + q * (1 - q) / m)
+        return found
+
+    def take(self, index: Any) -> "Comparisons":
+        """Return some of the comparisons; the correction stays that of all."""
+        return self._replace(
+            first=self.first[index],
+            second=self.second[index],
+            rate=self.rate[index],
+            effective=self.effective[index],
+            other_rate=self.other_rate[index],
+            other_effective=self.other_effective[index],
+            scale=self.scale[index],
+        )
+
+    def critical(self, level: float) -> float:
+        """Return the standard errors that none of these differences exceeds, but at a level."""
+        if self.to_overall:
+            return critical_value(1 - level, max(len(self.rate), 1))
+        return pairs_critical_value(level, self.n_units)
+
+    def level_of(self, critical: float) -> float:
+        """Return the chance that any of these differences exceeds so many standard errors."""
+        if np.isnan(critical):
+            return np.nan
+        if self.to_overall:
+            inside = 1 - 2 * ndtr(-max(critical, 0.0))
+            return float(1 - inside ** max(len(self.rate), 1))
+        if self.n_units <= 2:
+            return float(min(2 * ndtr(-critical), 1.0))
+        return range_probability(np.sqrt(2) * critical, self.n_units)
+
+
+def compare_pairs(rate: Float, count: Float) -> Comparisons:
+    """Return all pairs of units that have the rate, each once: the higher rate first."""
+    units = np.flatnonzero(count > 0)
+    above, below = np.triu_indices(len(units), 1)
+    above, below = units[above], units[below]
+    swap = rate[above] < rate[below]
+    first, second = np.where(swap, below, above), np.where(swap, above, below)
+    return Comparisons(
+        first,
+        second,
+        rate[first],
+        count[first],
+        rate[second],
+        count[second],
+        np.ones(len(first)),
+        len(units),
+        False,
+    )
+
+
+def compare_with_rest(
+    rate: Float, count: Float, rest_rate: Float, rest_count: Float, share: Float
+) -> Comparisons:
+    """Return each unit against all others, scaled to its difference from the overall rate.
+
+    Parameters
+    ----------
+    rate, count, rest_rate, rest_count : ndarray of shape (n_units,)
+        Of the unit and of all other units together.
+    share : ndarray of shape (n_units,)
+        Share of the unit in the weight that the overall rate is taken over.
+    """
+    units = np.flatnonzero((count > 0) & (rest_count > 0))
+    return Comparisons(
+        units,
+        np.full(len(units), -1),
+        rate[units],
+        count[units],
+        rest_rate[units],
+        rest_count[units],
+        1 - share[units],
+        len(units),
+        True,
+    )
+
+
+def largest_gap_limits(
+    events: Sequence[Comparisons], confidence: float = 0.95
+) -> tuple[float, float]:
+    """Return limits of the largest true gap among all comparisons of one or more rates.
+
+    The largest of several observed gaps is too large: the percentile bootstrap of it does not
+    cover where true rates are nearly equal. The lower limit takes Newcombe's limits at the
+    studentised maximum, which all pairs keep at once. The upper limit needs no correction: the
+    pair with the largest true gap is one pair, and it keeps its own.
+
+    Parameters
+    ----------
+    events : sequence of Comparisons
+        One for each rate.
+    confidence : float, default=0.95
+        Two-sided, in (0, 1).
+
+    Returns
+    -------
+    lower, upper : float
+        In [0, 1]; NaN where nothing is compared.
+    """
+    events = [event for event in events if len(event.rate)]
+    if not events:
+        return np.nan, np.nan
+    level = (1 - confidence) / 2
+    low, high = 0.0, 0.0
+    for event in events:
+        # 2 * level: Newcombe's limits are two-sided.
+        below, above = newcombe_interval(*event.sides, 1 - 2 * level)
+        high = max(high, np.max(event.scale * np.maximum(above, -below)))
+        below, above = newcombe_interval(
+            *event.sides, critical=_lower_critical(events, event, level)
+        )
+        low = max(low, np.max(event.scale * np.maximum(below, -above)))
+    return float(low), float(high)
+
+
+def _lower_critical(events: Sequence[Comparisons], event: Comparisons, level: float) -> float:
+    """Return the standard errors that no gap is above its true value, at a one-sided level."""
+    if len(events) == 1 and event.n_units == 2 and not event.to_overall:
+        # Of one pair the usual interval will do: the limits of its two signs cannot fail at once.
+        level = 2 * level
+    return event.critical(level / len(events))
+
+
+def smallest_ratio_limits(
+    events: Sequence[Comparisons], confidence: float = 0.95
+) -> tuple[float, float]:
+    """Return limits of the smallest true ratio, as `largest_gap_limits` does of the gap.
+
+    Parameters
+    ----------
+    events : sequence of Comparisons
+        One for each rate.
+    confidence : float, default=0.95
+        Two-sided, in (0, 1).
+
+    Returns
+    -------
+    lower, upper : float
+        In [0, 1]; NaN where nothing is compared.
+    """
+    events = [event for event in events if len(event.rate)]
+    if not events:
+        return np.nan, np.nan
+    level = (1 - confidence) / 2
+    single = float(ndtri(1 - level))
+    return (
+        min(_first_ratio(event, single) for event in events),
+        min(_first_ratio(event, -_lower_critical(events, event, level)) for event in events),
+    )
+
+
+def _first_ratio(event: Comparisons, critical: float) -> float:
+    """Return the smallest limit of any ratio: where a statistic first falls below `critical`.
+
+    By bisection for all at once. Comparisons whose own limits are beyond one that is found drop
+    out, so that the cost is that of a few passes over all.
+    """
+    low, high = 0.0, 1.0
+    if not (np.maximum(*_ratio_statistics(event, 1.0)) > -critical).any():
+        return 1.0
+    for _ in range(40):
+        middle = 0.5 * (low + high)
+        below = np.maximum(*_ratio_statistics(event, middle)) > -critical
+        if below.any():
+            high, event = middle, event.take(below)
+        else:
+            low = middle
+    return high if low > 0 else 0.0
+
+
+def _ratio_statistics(event: Comparisons, ratio: float) -> tuple[Float, Float]:
+    """Return how many standard errors each ratio, and its inverse, is below a value."""
+    p, n, q, m = event.sides
+    down = up = np.full(len(p), ratio)
+    if event.to_overall:
+        own = 1 - event.scale
+        down = ratio * (1 - own) / np.maximum(1 - ratio * own, _ROUNDING)
+        up = np.clip((ratio - own) / np.maximum(1 - own, _ROUNDING), 0.0, None)
+    return -ratio_statistic(p, n, q, m, down), -ratio_statistic(q, m, p, n, up)
+
+
+def difference_p_values(events: Sequence[Comparisons], bound: float) -> tuple[float, float]:
+    """Return p-values for "some gap exceeds the bound" and for "all gaps are within it".
+
+    The first is corrected: the largest of many differences exceeds a bound by chance. The second
+    is an intersection-union test, each pair and side at the full level without correction [10]_;
+    the interval that says the same at level δ is that of confidence 1 - 2δ.
+
+    Parameters
+    ----------
+    events : sequence of Comparisons
+        One for each rate.
+    bound : float
+        Largest gap allowed, in [0, 1].
+
+    Returns
+    -------
+    exceeds, within : float
+        NaN where nothing is compared.
+    """
+
+    def statistics(event: Comparisons) -> tuple[Float, Float]:
+        p, n, q, m = event.sides
+        limit = np.divide(bound, event.scale, out=np.ones(len(p)), where=event.scale > 0)
+        above = difference_statistic(p, n, q, m, limit)
+        return above, difference_statistic(q, m, p, n, limit)
+
+    return _p_values(events, statistics)
+
+
+def ratio_p_values(events: Sequence[Comparisons], bound: float) -> tuple[float, float]:
+    """Return p-values for "some ratio is below the bound" and for "all ratios reach it".
+
+    Parameters
+    ----------
+    events : sequence of Comparisons
+        One for each rate.
+    bound : float
+        Smallest ratio allowed, in [0, 1].
+
+    Returns
+    -------
+    exceeds, within : float
+        As in `difference_p_values`.
+    """
+
+    return _p_values(events, lambda event: _ratio_statistics(event, bound))
+
+
+def _p_values(
+    events: Sequence[Comparisons], statistics: Callable[[Comparisons], tuple[Float, Float]]
+) -> tuple[float, float]:
+    events = [event for event in events if len(event.rate)]
+    if not events:
+        return np.nan, np.nan
+    exceeds, within = 1.0, 0.0
+    for event in events:
+        largest = float(np.max(statistics(event)))
+        exceeds = min(exceeds, len(events) * event.level_of(largest))
+        within = max(within, float(ndtr(largest)))
+    return min(exceeds, 1.0), within
+
+
+def rows_needed(
+    comparisons: Comparisons, margin: Float, critical: float, rows: Float, factor: float = 1.0
+) -> dict[int, float]:
+    """Return by how many rows units must grow for differences to be told from a bound.
+
+    Rates are taken to be what they seem. Of a comparison the smaller unit grows; where that is
+    not enough, both do.
+
+    Parameters
+    ----------
+    comparisons : Comparisons
+        Those to tell.
+    margin : ndarray of shape (n,)
+        Distances of the differences from the bound, > 0.
+    critical : float
+        Standard errors that each must be away: those of level and power.
+    rows : ndarray of shape (n_units,)
+        Rows of each unit.
+    factor : float, default=1.0
+        What the other rate is multiplied by: the bound, where that is one on ratios.
+
+    Returns
+    -------
+    dict of int to float
+        Unit -> further rows; -1 stands for all units but one.
+    """
+    p, n, q, m = comparisons.sides
+    budget = (margin / (critical * comparisons.scale)) ** 2
+    # At rates of 0 and 1 nothing seems to vary: take half a row of the other kind.
+    one, other = _away_from_ends(p, n), _away_from_ends(q, m)
+    one, other = one * (1 - one), other * (1 - other)
+    other = factor**2 * other
+    own, others = one / n, other / m
+    even = budget / 2
+    wanted = np.where(
+        own <= even, n, np.where(others <= even, one / (budget - others), one / even)
+    )
+    wanted_other = np.where(
+        others <= even, m, np.where(own <= even, other / (budget - own), other / even)
+    )
+    short = own + others > budget
+    needed: dict[int, float] = {}
+    for units, count, goal in (  # a unit needs as much as the most demanding comparison
+        (comparisons.first, n, wanted),
+        (comparisons.second, m, wanted_other),
+    ):
+        for unit, times in zip(units[short], (goal / count)[short], strict=True):
+            here = rows[unit] if unit >= 0 else rows.sum()
+            more = float(np.ceil(here * (times - 1) - 1e-6))
+            if more > needed.get(int(unit), 0.0):
+                needed[int(unit)] = more
+    return needed
+
+
+def _away_from_ends(rate: Float, count: Float) -> Float:
+    half = np.minimum(0.5 / count, 0.5)
+    return np.clip(rate, half, 1 - half)
+
+
+def exact_gap_limits(
+    events: Sequence[Comparisons],
+    confidence: float = 0.95,
+    *,
+    kind: str = "decisions",
+    is_ratio: bool = False,
+) -> tuple[float, float]:
+    """Return limits of the largest gap, or smallest ratio, that hold at any count.
+
+    Differences of limits of both rates, each with its part of the level: wider than
+    `largest_gap_limits`, and never covering less often than they say.
+
+    Parameters
+    ----------
+    events : sequence of Comparisons
+        One for each rate; `effective` holds rows, or Kish's count with weights.
+    confidence : float, default=0.95
+        Two-sided, in (0, 1).
+    kind : {"decisions", "probabilities", "weighted"}, default="decisions"
+        As in `exact_interval`.
+    is_ratio : bool, default=False
+        Whether the limits are of the smallest ratio.
+
+    Returns
+    -------
+    lower, upper : float
+        In [0, 1]; NaN where nothing is compared.
+    """
+    events = [event for event in events if len(event.rate)]
+    if not events:
+        return np.nan, np.nan
+    level = (1 - confidence) / 2
+    least = _exact_extreme(events, level, kind, is_ratio, at_least=True)
+    most = _exact_extreme(events, level, kind, is_ratio, at_least=False)
+    return (1 - most, 1 - least) if is_ratio else (least, most)
+
+
+def _exact_extreme(
+    events: Sequence[Comparisons], level: float, kind: str, is_ratio: bool, *, at_least: bool
+) -> float:
+    """Return a one-sided limit of the largest gap, or of one minus the smallest ratio."""
+    found = 0.0
+    for event in events:
+        # Either the limits of all rates at once, or those of one pair, which has two.
+        n_sides = 2 * len(event.rate) if event.to_overall else event.n_units
+        each = level / (n_sides * len(events)) if at_least else level
+        extreme = _exact_to_overall if event.to_overall else _exact_between
+        found = max(found, extreme(event, each, kind, is_ratio, at_least))
+    return min(found, 1.0)
+
+
+def _exact_between(
+    event: Comparisons, level: float, kind: str, is_ratio: bool, at_least: bool
+) -> float:
+    """Return the limit of the largest gap between two units, from the limits of each."""
+    size = 1 + int(max(event.first.max(), event.second.max()))
+    rate, count = np.full(size, np.nan), np.zeros(size)
+    rate[event.first], rate[event.second] = event.rate, event.other_rate
+    count[event.first], count[event.second] = event.effective, event.other_effective
+    lower, upper = exact_interval(rate[count > 0], count[count > 0], 1 - level, kind=kind)
+    high, low = (lower, upper) if at_least else (upper, lower)
+    # The smallest of the others: the second smallest for the unit that is the smallest.
+    order = np.argsort(low, kind="stable")
+    others = np.full(len(low), low[order[0]])
+    others[order[0]] = low[order[1]]
+    return float(np.max(_gap(high, others, is_ratio, at_least)))
+
+
+def _exact_to_overall(
+    event: Comparisons, level: float, kind: str, is_ratio: bool, at_least: bool
+) -> float:
+    """Return the limit of the largest gap to the overall rate."""
+    p, n, q, m = event.sides
+    p_low, p_high = exact_interval(p, n, 1 - level, kind=kind)
+    q_low, q_high = exact_interval(q, m, 1 - level, kind=kind)
+    if at_least:
+        p_low, p_high, q_low, q_high = p_high, p_low, q_high, q_low
+    if not is_ratio:
+        return float(np.max(event.scale * np.maximum(p_high - q_low, q_high - p_low)))
+    # The overall rate by which the ratio is taken is a mean of both.
+    share, rest = 1 - event.scale, event.scale
+    above = _gap(p_high, share * p_high + rest * q_low, is_ratio, at_least)
+    below = _gap(share * p_low + rest * q_high, p_low, is_ratio, at_least)
+    return float(np.max(np.maximum(above, below)))
+
+
+def _gap(high: Float, low: Float, is_ratio: bool, at_least: bool) -> Float:
+    """Return the gap between two limits, or one minus their ratio; 0/0 may be anything."""
+    if not is_ratio:
+        return high - low
+    unknown = np.full(high.shape, 0.0 if at_least else 1.0)
+    return np.where(high > 0, 1 - low / np.where(high > 0, high, 1.0), unknown)
+
+
+def exact_p_values(
+    events: Sequence[Comparisons],
+    bound: float,
+    *,
+    kind: str = "decisions",
+    is_ratio: bool = False,
+) -> tuple[float, float]:
+    """Return p-values as `difference_p_values` does, from limits that hold at any count.
+
+    Parameters
+    ----------
+    events : sequence of Comparisons
+        As in `exact_gap_limits`.
+    bound : float
+        Largest gap, or smallest ratio, allowed, in [0, 1].
+    kind : {"decisions", "probabilities", "weighted"}, default="decisions"
+        As in `exact_interval`.
+    is_ratio : bool, default=False
+        Whether the bound is one on ratios.
+
+    Returns
+    -------
+    exceeds, within : float
+        The smallest level at which the limit clears the bound; NaN where nothing is compared.
+    """
+    events = [event for event in events if len(event.rate)]
+    if not events:
+        return np.nan, np.nan
+    allowed = 1 - bound if is_ratio else bound
+    p_values = []
+    for at_least in (True, False):
+        # By the logarithm of the level: limits move monotonically with it.
+        low, high = -30.0, 0.0
+        for _ in range(40):
+            middle = 0.5 * (low + high)
+            limit = _exact_extreme(events, np.exp(middle), kind, is_ratio, at_least=at_least)
+            clear = limit > allowed if at_least else limit <= allowed
+            low, high = (low, middle) if clear else (middle, high)
+        p_values.append(float(np.exp(high)))
+    return p_values[0], p_values[1]
+
+
+def area_under_curve(
+    score: Float, positive: NDArray[np.bool_], weight: Float | None
+) -> tuple[float, float]:
+    """Return the chance that a positive row scores above a negative one, and its binomial rows.
+
+    Ties count one half. The variance is DeLong's, from what each row contributes, shrunk as in
+    `rates_of_cells`.
+
+    Parameters
+    ----------
+    score : ndarray of shape (n_samples,)
+        Scores of one group.
+    positive : ndarray of shape (n_samples,)
+        Whether each row's label is the positive one.
+    weight : ndarray of shape (n_samples,) or None
+        Weights.
+
+    Returns
+    -------
+    area, effective : float
+        In [0, 1], and ``area (1 - area) / variance``; NaN and 0 where a label is missing.
+    """
+    s = np.ones(len(score)) if weight is None else weight
+    value, place = np.unique(score, return_inverse=True)
+    mass = np.stack(
+        [np.bincount(place, s * (positive == kind), len(value)) for kind in (False, True)]
+    )
+    total = mass.sum(axis=1)
+    if not (total > 0).all():
+        return np.nan, 0.0
+    share = mass / total[:, None]
+    # Of each score: the share of negatives below it, and of positives above it, ties by half.
+    below = np.cumsum(share[0]) - 0.5 * share[0]
+    above = 1 - np.cumsum(share[1]) + 0.5 * share[1]
+    area = float(np.clip(share[1] @ below, 0.0, 1.0))
+    squared = np.stack(
+        [np.bincount(place, s * s * (positive == kind), len(value)) for kind in (False, True)]
+    )
+    variance = float(
+        squared[1] @ (below - area) ** 2 / total[1] ** 2
+        + squared[0] @ (above - area) ** 2 / total[0] ** 2
+    )
+    kish = effective_count(total, squared.sum(axis=1)).min()
+    count = _binomial_count(np.array(area), np.array(variance), kish, kish)
+    return area, float(count)

@@ -5,14 +5,39 @@ import pytest
 from helpers import reproducible
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binom, norm
+from scipy.optimize import minimize_scalar
+from scipy.stats import binom, ks_2samp, norm, studentized_range
 
 from fairlearnkit._kernels.intervals import (
+    CellMoments,
+    area_under_curve,
+    benjamini_hochberg,
+    bootstrap_cells,
+    cell_moments,
+    compare_pairs,
+    compare_with_rest,
+    critical_value,
+    difference_p_values,
+    difference_statistic,
     effective_count,
+    exact_gap_limits,
+    exact_interval,
+    exact_p_values,
     expected_range,
+    holm,
+    largest_gap_limits,
     minimum_detectable_difference,
     newcombe_interval,
     noise_floor,
+    pairs_critical_value,
+    rates_of_cells,
+    rates_of_draws,
+    ratio_interval,
+    ratio_p_values,
+    ratio_statistic,
+    rows_needed,
+    smallest_ratio_limits,
+    studentised_maximum,
     wilson_interval,
 )
 
@@ -123,3 +148,403 @@ def test_minimum_detectable_difference_by_hand():
     """5,000 rows against fewer at a rate of 0.25, with 80 % power."""
     found = minimum_detectable_difference(0.25, 5000, np.array([2500, 300, 100, 30]))
     np.testing.assert_allclose(found, [0.030, 0.072, 0.123, 0.222], atol=6e-4)
+
+
+def cells_of(prediction, label, unit, weight=None, n_units=None):
+    """Return the cell moments of rows given as lists."""
+    arrays = (np.asarray(prediction), np.asarray(label), np.asarray(unit))
+    weight = None if weight is None else np.asarray(weight, dtype=float)
+    return cell_moments(*arrays, weight, int(np.max(unit)) + 1 if n_units is None else n_units)
+
+
+SELECTION = np.array([[True, True]]), np.array([[[False, True], [False, True]]])
+FOUR = (
+    np.array([[1, 1], [0, 1], [1, 0], [1, 1]], dtype=bool),
+    np.array([[[0, 1], [0, 1]], [[0, 0], [0, 1]], [[0, 1], [0, 0]], [[0, 1], [1, 0]]], dtype=bool),
+)
+
+
+def coverage_over(interval, count, confidence):
+    """Return the exact coverage of an interval of a binomial rate at 99 true rates."""
+    k = np.arange(count + 1)
+    lower, upper = interval(k / count, count, confidence)
+    true = np.linspace(0.01, 0.99, 99)[:, None]
+    inside = (lower <= true) & (true <= upper)
+    return (binom.pmf(k, count, true) * inside).sum(axis=1)
+
+
+@pytest.mark.parametrize("confidence", [0.9, 0.95])
+@pytest.mark.parametrize("count", [20, 50, 200])
+def test_coverage_of_rates(count, confidence):
+    """Score intervals cover as often as they say on average, exact ones never less often."""
+    score = coverage_over(wilson_interval, count, confidence)
+    exact = coverage_over(exact_interval, count, confidence)
+    assert abs(score.mean() - confidence) < 0.01
+    # Near the ends Wilson's intervals are known to be too short: 81.8 % at 1 of 100 and 20 rows.
+    assert score.min() > confidence - 0.09
+    assert exact.min() >= confidence - 1e-12
+
+
+@pytest.mark.parametrize("interval", [newcombe_interval, ratio_interval])
+@pytest.mark.parametrize("confidence", [0.9, 0.95])
+@pytest.mark.parametrize("counts", [(20, 20), (60, 25)])
+def test_coverage_of_pairs(interval, counts, confidence):
+    """Differences and ratios cover as often as they say on average over rates, by enumeration."""
+    n, m = counts
+    k, other = np.arange(n + 1)[:, None], np.arange(m + 1)
+    lower, upper = interval(k / n, n, other / m, m, confidence)
+    found = []
+    for p in np.linspace(0.05, 0.95, 10):
+        for q in np.linspace(0.05, 0.95, 10):
+            true = p - q if interval is newcombe_interval else p / q
+            chance = binom.pmf(k, n, p) * binom.pmf(other, m, q)
+            found.append(chance[(lower <= true) & (true <= upper)].sum())
+    assert abs(np.mean(found) - confidence) < 0.01
+    assert np.min(found) > confidence - 0.06
+
+
+def test_exact_by_hand():
+    """Clopper and Pearson: 0 of 10 is at most 1 - 0.025^(1/10); weighted ones are Hoeffding's."""
+    _, upper = exact_interval(0.0, 10)
+    np.testing.assert_allclose(upper, 1 - 0.025**0.1)
+    lower, upper = exact_interval(0.5, 50, kind="weighted")
+    np.testing.assert_allclose([0.5 - lower, upper - 0.5], np.sqrt(np.log(40) / 100))
+
+
+@pytest.mark.parametrize("count", [20, 100])
+@pytest.mark.parametrize(
+    ("draw", "mean"),
+    [
+        (lambda rng, size: rng.beta(0.3, 0.7, size), 0.3),
+        (lambda rng, size: rng.beta(5, 2, size), 5 / 7),
+        (lambda rng, size: np.where(rng.random(size) < 0.1, rng.random(size), 0.0), 0.05),
+    ],
+)
+def test_coverage_of_probabilities(draw, mean, count):
+    """Means of probabilities are covered, by intervals narrower than those of 0 and 1."""
+    n_runs = 2000
+    values = draw(np.random.default_rng(0), (n_runs, count))
+    unit = np.repeat(np.arange(n_runs), count)
+    rates = rates_of_cells(cells_of(values.ravel(), np.zeros_like(unit), unit), *SELECTION)
+    rate, rows = rates.rate[0], rates.rows[0]
+
+    lower, upper = wilson_interval(rate, rates.effective[0])
+    sure_lower, sure_upper = exact_interval(rate, rows, kind="probabilities")
+
+    # The standard error of a coverage over 2,000 runs is half a point.
+    assert np.mean((lower <= mean) & (mean <= upper)) > 0.95 - 0.03
+    assert np.mean((sure_lower <= mean) & (mean <= sure_upper)) > 0.95
+    plain = np.subtract(*wilson_interval(rate, rows)[::-1])
+    assert np.mean(upper - lower) < np.mean(plain)
+
+
+def test_score_statistics_have_the_likeliest_rates():
+    """The closed forms agree with numerical maximisation of the likelihood."""
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        n, m = rng.integers(5, 60, 2)
+        x, y = rng.integers(1, n), rng.integers(1, m)
+        difference, ratio = rng.uniform(-0.8, 0.8), rng.uniform(0.2, 2.0)
+
+        def loss(p, q, n=n, m=m, x=x, y=y):
+            return -(binom.logpmf(x, n, p) + binom.logpmf(y, m, q))
+
+        best = minimize_scalar(
+            lambda q, d=difference: loss(q + d, q),
+            bounds=(max(-difference, 0) + 1e-9, min(1 - difference, 1) - 1e-9),
+            method="bounded",
+            options={"xatol": 1e-10},
+        ).x
+        one, other = best + difference, best
+        error = np.sqrt(one * (1 - one) / n + other * (1 - other) / m)
+        expected = (x / n - y / m - difference) / error
+        found = difference_statistic(x / n, n, y / m, m, difference)
+        np.testing.assert_allclose(found, expected, rtol=1e-3)
+
+        best = minimize_scalar(
+            lambda q, r=ratio: loss(r * q, q),
+            bounds=(1e-9, min(1 / ratio, 1) - 1e-9),
+            method="bounded",
+            options={"xatol": 1e-10},
+        ).x
+        one = ratio * best
+        error = np.sqrt(one * (1 - one) / n + ratio**2 * best * (1 - best) / m)
+        found = ratio_statistic(x / n, n, y / m, m, ratio)
+        np.testing.assert_allclose(found, (x / n - ratio * y / m) / error, rtol=1e-3)
+
+
+def test_statistics_at_the_ends():
+    """Nothing over nothing is no evidence; an impossible difference is infinitely far."""
+    assert difference_statistic(0.0, 10, 0.0, 10, 0.0) == 0
+    assert difference_statistic(0.5, 10, 0.5, 10, 1.0) == -np.inf
+    assert np.isnan(difference_statistic(np.nan, 0, 0.5, 10))
+    assert ratio_statistic(0.0, 10, 0.0, 10, 0.8) == 0
+    lower, upper = ratio_interval([0.0, 0.4], 100, [0.4, 0.0], 100)
+    assert lower[0] == 0
+    assert upper[1] == np.inf
+
+
+def test_pairs_critical_value_is_the_studentised_range():
+    """Tukey's quantiles over the square root of two; two groups are one normal variable."""
+    np.testing.assert_allclose(pairs_critical_value(0.05, 2), norm.ppf(0.975))
+    for n_groups in (3, 10):
+        expected = studentized_range.ppf(0.95, n_groups, np.inf) / np.sqrt(2)
+        np.testing.assert_allclose(pairs_critical_value(0.05, n_groups), expected, rtol=1e-6)
+    np.testing.assert_allclose(critical_value(0.95, 1), norm.ppf(0.975))
+
+
+def test_studentised_maximum_of_independent_estimates():
+    """Draws of independent normal variables give Šidák's value."""
+    draws = np.random.default_rng(0).normal(size=(20000, 5)) * 2 + 1
+    found = studentised_maximum(draws, np.ones(5), np.full(5, 2.0), 0.9)
+    np.testing.assert_allclose(found, critical_value(0.9, 5), atol=0.03)
+
+
+def test_simultaneous_rates_cover_together():
+    """At Šidák's value all of ten rates are covered at once as often as said."""
+    rng = np.random.default_rng(0)
+    rates = np.linspace(0.2, 0.8, 10)
+    drawn = rng.binomial(300, rates, (2000, 10)) / 300
+    lower, upper = wilson_interval(drawn, 300, critical=critical_value(0.95, 10))
+    together = ((lower <= rates) & (rates <= upper)).all(axis=1).mean()
+    assert abs(together - 0.95) < 0.025
+
+
+@pytest.mark.parametrize("rates", [(0.3,) * 4, (0.3, 0.3, 0.3, 0.4), (0.1,) * 10, (0.1, 0.2, 0.6)])
+def test_largest_gap_is_covered(rates):
+    """Where the percentile bootstrap of the maximum fails: groups equal, or nearly."""
+    rng = np.random.default_rng(0)
+    true, ratio, count = np.ptp(rates), min(rates) / max(rates), np.full(len(rates), 200.0)
+    gap = smallest = 0
+    for i, drawn in enumerate(rng.binomial(200, rates, (400, len(rates))) / 200):
+        event = compare_pairs(drawn, count)
+        lower, upper = largest_gap_limits([event])
+        gap += lower <= true <= upper
+        if i < 100:
+            lower, upper = smallest_ratio_limits([event])
+            smallest += lower <= ratio <= upper
+    # 95 % minus five standard errors of 400 runs, and of 100.
+    assert gap / 400 > 0.895
+    assert smallest / 100 > 0.84
+
+
+def test_the_percentile_bootstrap_does_not_cover():
+    """The reason for `largest_gap_limits`: four equal groups, and a coverage near none."""
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(40):
+        accepted = rng.binomial(200, 0.3, 4).astype(float)
+        rows = np.column_stack([np.full(4, 200.0), np.zeros(4)])
+        sums = np.column_stack([accepted, np.zeros(4)])
+        cells = CellMoments(rows, rows, rows, sums, sums, sums)
+        drawn = rates_of_draws(*bootstrap_cells(cells, 400, rng, exact=True), *SELECTION)
+        lower, _ = np.quantile(np.ptp(drawn[:, 0], axis=1), [0.025, 0.975])
+        covered += lower <= 0
+    assert covered == 0
+
+
+def test_limits_to_the_overall_rate_by_hand():
+    """Two groups of 100 of 400 and 300: each differs from all by its part of the difference."""
+    event = compare_with_rest(
+        np.array([0.5, 0.3]),
+        np.array([100.0, 300.0]),
+        np.array([0.3, 0.5]),
+        np.array([300.0, 100.0]),
+        np.array([0.25, 0.75]),
+    )
+    # Overall 0.25 * 0.5 + 0.75 * 0.3 = 0.35, from which the groups differ by 0.15 and -0.05.
+    np.testing.assert_allclose(event.differences, [0.15, -0.05])
+    lower, upper = largest_gap_limits([event])
+    assert 0 < lower < 0.15 < upper
+    np.testing.assert_allclose(upper, 0.75 * newcombe_interval(0.5, 100, 0.3, 300)[1])
+
+
+def test_level_and_power_of_verdicts():
+    """At the bound either verdict is wrong seldom; well within, most are found (section E.4)."""
+    rng = np.random.default_rng(0)
+    count = np.array([8000.0, 8000.0])
+
+    def share(rates, n_runs=600):
+        drawn = rng.binomial(8000, rates, (n_runs, 2)) / 8000
+        found = np.array([difference_p_values([compare_pairs(row, count)], 0.05) for row in drawn])
+        return (found < 0.05).mean(axis=0)
+
+    exceeds, within = share([0.30, 0.25])
+    # The level is 5 %, five standard errors of 600 runs are 4.4 points.
+    assert exceeds < 0.095
+    assert 0.01 < within < 0.095
+    assert share([0.28, 0.25])[1] > 0.78  # certified 86.5 % of the time
+    assert share([0.33, 0.25])[0] > 0.95
+
+
+def test_flagging_many_pairs_is_corrected():
+    """Ten groups whose largest true gap is the bound: few false claims that it is exceeded."""
+    rng = np.random.default_rng(0)
+    rates, count = np.repeat([0.25, 0.30], 5), np.full(10, 2000.0)
+    drawn = rng.binomial(2000, rates, (400, 10)) / 2000
+    events = [compare_pairs(row, count) for row in drawn]
+    corrected = np.mean([difference_p_values([event], 0.05)[0] < 0.05 for event in events])
+    alone = np.mean(
+        [(difference_statistic(*event.sides, 0.05) > norm.ppf(0.95)).any() for event in events]
+    )
+    assert corrected < 0.1
+    assert alone > 0.3
+
+
+def test_ratio_verdicts_by_intervals():
+    """A ratio is shown to reach a bound just where the lower limit at 1 - 2 δ does."""
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        rate, count = rng.uniform(0.1, 0.9, 2), rng.integers(50, 2000, 2).astype(float)
+        event = compare_pairs(rate, count)
+        lower, _ = smallest_ratio_limits([event], 0.9)
+        _, within = ratio_p_values([event], 0.8)
+        assert (within < 0.05) == (lower > 0.8)
+
+
+def test_smallest_ratio_limits_are_those_of_pairs():
+    """Bisection for all pairs at once finds the extremes of their own score intervals."""
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        rate, count = rng.uniform(0.1, 0.9, 5), rng.integers(50, 2000, 5).astype(float)
+        event = compare_pairs(rate, count)
+        low, _ = ratio_interval(
+            event.other_rate, event.other_effective, event.rate, event.effective
+        )
+        critical = pairs_critical_value(0.025, 5)
+        _, high = ratio_interval(
+            event.other_rate, event.other_effective, event.rate, event.effective, critical=critical
+        )
+        expected = low.min(), min(high.min(), 1.0)
+        np.testing.assert_allclose(smallest_ratio_limits([event]), expected, atol=1e-9)
+
+
+def test_exact_limits_are_wider_and_agree_with_their_p_values():
+    """Exact limits hold the score ones; a p-value is the level at which a limit clears."""
+    event = compare_pairs(np.array([0.3, 0.45, 0.35]), np.array([300.0, 500.0, 400.0]))
+    for is_ratio, score in ((False, largest_gap_limits), (True, smallest_ratio_limits)):
+        lower, upper = score([event])
+        exact = exact_gap_limits([event], is_ratio=is_ratio)
+        assert exact[0] <= lower < upper <= exact[1]
+    exceeds, _ = exact_p_values([event], 0.02)
+    lower, _ = exact_gap_limits([event], 1 - 2 * exceeds)
+    np.testing.assert_allclose(lower, 0.02, atol=1e-6)
+    _, within = exact_p_values([event], 0.3)
+    _, upper = exact_gap_limits([event], 1 - 2 * within)
+    np.testing.assert_allclose(upper, 0.3, atol=1e-6)
+
+
+def test_rows_needed_tell():
+    """With the rows asked for, the observed gap is as far from the bound as wanted."""
+    rates, count = np.array([0.3, 0.4]), np.array([200.0, 5000.0])
+    event = compare_pairs(rates, count)
+    more = rows_needed(event, np.abs(event.differences) - 0.05, 2.8, count)
+    assert set(more) == {0}
+    grown = compare_pairs(rates, count + np.array([more[0], 0.0]))
+    np.testing.assert_allclose((grown.differences - 0.05) / grown.errors, 2.8, rtol=1e-3)
+    assert rows_needed(grown, np.array([0.05]), 2.79, count) == {}
+
+
+def test_holm_and_benjamini_hochberg_by_hand():
+    """p = 0.01, 0.04, 0.03: times 3, 1, 2 and 3, 3/3, 3/2, made monotone; NaN stays."""
+    p = [0.01, 0.04, np.nan, 0.03]
+    np.testing.assert_allclose(holm(p), [0.03, 0.06, np.nan, 0.06])
+    np.testing.assert_allclose(benjamini_hochberg(p), [0.03, 0.04, np.nan, 0.04])
+
+
+def test_cell_moments_count_rows():
+    """Whole numbers and floats give the same sums; so do weights and repeated rows."""
+    rng = np.random.default_rng(0)
+    n = 3000
+    unit, label, decision = (
+        rng.integers(3, size=n),
+        rng.integers(2, size=n),
+        rng.integers(2, size=n),
+    )
+    weight = rng.integers(0, 4, n).astype(float)
+    for w in (None, weight):
+        for one, other in zip(
+            cells_of(decision, label, unit, w),
+            cells_of(decision.astype(float), label, unit, w),
+            strict=True,
+        ):
+            np.testing.assert_allclose(one, other)
+    repeated = np.repeat(np.arange(n), weight.astype(int))
+    once = cells_of(decision, label, unit, weight)
+    many = cells_of(decision[repeated], label[repeated], unit[repeated])
+    np.testing.assert_allclose(once.mass, many.mass)
+    np.testing.assert_allclose(once.sums, many.sums)
+    # The rest of a group is the sum over the others.
+    np.testing.assert_allclose(once.rest().mass2[0], once.mass2[1:].sum(axis=0))
+
+
+def test_rates_and_their_precision_by_hand():
+    """Weights 1, 1, 2 on decisions 1, 0, 1: the rate is 3/4, Kish's count 16/6."""
+    found = rates_of_cells(cells_of([1, 0, 1], [0, 1, 1], [0, 0, 0], [1, 1, 2]), *SELECTION)
+    np.testing.assert_allclose(found.rate, [[0.75]])
+    np.testing.assert_allclose(found.kish, [[16 / 6]])
+    # The variance that rows show, Σ s²(v - r)² / S² = (1/16 + 9/16 + 4/16) / 16 = 7/128, on
+    # three rows, and the largest, (3/16) / (16/6) = 9/128, on 3.84 more.
+    expected = (3 / 16) / ((3 * 7 / 128 + 3.84 * 9 / 128) / 6.84)
+    np.testing.assert_allclose(found.effective, [[expected]])
+
+
+def test_decisions_count_as_they_are():
+    """With 0/1 decisions and equal weights the binomial count is the number of rows."""
+    rng = np.random.default_rng(0)
+    unit, label = rng.integers(4, size=500), rng.integers(2, size=500)
+    found = rates_of_cells(cells_of(rng.integers(2, size=500), label, unit), *FOUR)
+    np.testing.assert_allclose(found.effective, found.rows, rtol=1e-12)
+    np.testing.assert_allclose(found.error, np.sqrt(found.rate * (1 - found.rate) / found.rows))
+
+
+@pytest.mark.parametrize("kind", ["decisions", "probabilities", "weighted"])
+def test_cell_bootstrap_is_the_row_bootstrap(kind):
+    """Resampled cells have the moments of rates over resampled rows, in all three cases."""
+    rng = np.random.default_rng(0)
+    n = 400
+    unit, label = rng.integers(3, size=n), rng.integers(2, size=n)
+    decision = rng.random(n) if kind == "probabilities" else rng.integers(2, size=n)
+    weight = rng.uniform(0.2, 3.0, n) if kind == "weighted" else None
+    cells = cells_of(decision, label, unit, weight)
+
+    drawn = bootstrap_cells(cells, 4000, rng, exact=kind == "decisions")
+    by_cell = rates_of_draws(*drawn, *FOUR)
+    rows = rng.integers(n, size=(1500, n))
+    by_row = np.array(
+        [
+            rates_of_cells(
+                cells_of(decision[r], label[r], unit[r], None if weight is None else weight[r], 3),
+                *FOUR,
+            ).rate
+            for r in rows
+        ]
+    )
+
+    error = by_row.std(axis=0)
+    np.testing.assert_allclose(by_cell.mean(axis=0), by_row.mean(axis=0), atol=0.2 * error.max())
+    np.testing.assert_allclose(by_cell.std(axis=0), error, rtol=0.12)
+    gaps = np.ptp(by_cell[:, 0], axis=1), np.ptp(by_row[:, 0], axis=1)
+    assert ks_2samp(*gaps).pvalue > 1e-6
+    # And they are the standard errors that intervals rest on.
+    np.testing.assert_allclose(rates_of_cells(cells, *FOUR).error, error, rtol=0.12)
+
+
+def test_area_under_curve_by_pairs():
+    """Weighted pairs counted one by one, ties by half; the variance is that of the bootstrap."""
+    rng = np.random.default_rng(0)
+    positive = rng.random(200) < 0.4
+    score = np.round(rng.normal(size=200) + positive, 1)
+    weight = rng.uniform(0.5, 2.0, 200)
+
+    area, worth = area_under_curve(score, positive, weight)
+
+    s, o = score[positive][:, None], score[~positive]
+    pairs = weight[positive][:, None] * weight[~positive]
+    np.testing.assert_allclose(
+        area, ((s > o) + 0.5 * (s == o)).ravel() @ pairs.ravel() / pairs.sum()
+    )
+    rows = rng.integers(200, size=(400, 200))
+    drawn = [area_under_curve(score[r], positive[r], weight[r])[0] for r in rows]
+    np.testing.assert_allclose(np.sqrt(area * (1 - area) / worth), np.std(drawn), rtol=0.2)
+    assert np.isnan(area_under_curve(score, np.ones(200, dtype=bool), None)[0])

@@ -1,0 +1,2220 @@
+"""Rates, gaps, counts and intervals by group in one report, with verdicts in words.
+
+An audit says what the counts can bear: that a gap exceeds a bound, that it is within it, or that
+these rows cannot tell, and how many more would. Nothing is fitted.
+"""
+
+from __future__ import annotations
+
+import html
+import importlib
+import json
+import warnings
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from itertools import combinations
+from math import prod
+from numbers import Integral, Real
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr, ndtri
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_consistent_length, column_or_1d
+
+from fairlearnkit import _validation as checks
+from fairlearnkit import metrics
+from fairlearnkit._base import learner_score
+from fairlearnkit._kernels.intervals import (
+    CellMoments,
+    Comparisons,
+    Rates,
+    area_under_curve,
+    benjamini_hochberg,
+    bootstrap_cells,
+    cell_moments,
+    compare_pairs,
+    compare_with_rest,
+    critical_value,
+    difference_p_values,
+    difference_statistic,
+    exact_gap_limits,
+    exact_interval,
+    exact_p_values,
+    expected_range,
+    holm,
+    largest_gap_limits,
+    minimum_detectable_difference,
+    newcombe_interval,
+    rates_of_cells,
+    rates_of_draws,
+    ratio_p_values,
+    rows_needed,
+    smallest_ratio_limits,
+    studentised_maximum,
+    wilson_interval,
+)
+from fairlearnkit._kernels.subgroups import (
+    Points,
+    Subgroup,
+    all_subsets_bound,
+    distinct,
+    worst_subgroups,
+)
+from fairlearnkit.constraints import (
+    ERROR_RATE,
+    FALSE_POSITIVE_RATE,
+    SELECTION_RATE,
+    TRUE_POSITIVE_RATE,
+    Criterion,
+    DemographicParity,
+    EqualizedOdds,
+    ErrorRateParity,
+    Rate,
+)
+from fairlearnkit.exceptions import DegenerateGroupWarning
+
+__all__ = [
+    "AuditReport",
+    "CriterionFinding",
+    "GroupRate",
+    "GroupScore",
+    "Resamples",
+    "ScoreBin",
+    "SubgroupAudit",
+    "SubgroupRule",
+    "audit",
+    "audit_estimator",
+    "audit_subgroups",
+]
+
+Float = NDArray[np.float64]
+Int = NDArray[np.intp]
+
+_RATES = (SELECTION_RATE, TRUE_POSITIVE_RATE, FALSE_POSITIVE_RATE, ERROR_RATE)
+_SCHEMA, _VERSION = "fairlearnkit.audit", 1
+# Below so many rows a rate is marked as resting on few.
+_FEW_ROWS = 10
+_N_DRAWS = 1000
+_N_BINS = 10
+# Groups of one attribute that a printed table shows; frames and pages show all.
+_PRINTED = 40
+_ADJUST = {"holm": holm, "bh": benjamini_hochberg}
+
+
+@dataclass(frozen=True)
+class GroupRate:
+    """One rate of one group.
+
+    Attributes
+    ----------
+    attribute : str
+        What makes the groups: a column, or several as in ``"sex x race"``.
+    group : object
+        The group's label; a tuple where several columns make it.
+    rate : str
+        Name of the rate.
+    rows : int
+        Rows that it is taken over.
+    value, lower, upper : float
+        The rate and its interval, in [0, 1]; NaN without rows.
+    rest : float
+        The rate of all other rows.
+    p_value : float
+        Of no difference from the rest, adjusted for all groups and rates of the report.
+    flagged : bool
+        Whether it is below one minus the confidence.
+    detectable : float
+        Smallest true difference from the rest that these counts would show.
+    note : str
+        ``"no rows"`` or ``"few rows"``, where it applies.
+    """
+
+    attribute: str
+    group: Any
+    rate: str
+    rows: int
+    value: float
+    lower: float
+    upper: float
+    rest: float
+    p_value: float
+    flagged: bool
+    detectable: float
+    note: str
+
+
+@dataclass(frozen=True)
+class CriterionFinding:
+    """How unequal groups are by one criterion, and what can be said of its bound.
+
+    Attributes
+    ----------
+    attribute : str
+        What makes the groups.
+    criterion : str
+        The criterion as written.
+    difference, difference_lower, difference_upper : float
+        Largest gap and the limits of the true one.
+    ratio, ratio_lower, ratio_upper : float
+        Smallest ratio and the limits of the true one; 0/0 counts as 1.
+    rate : str
+        The rate that the largest gap is in (the smallest ratio, where the bound is one).
+    highest, lowest : object
+        The two groups; ``"overall"`` stands for all rows.
+    noise_floor : float
+        What the bounded number would be on average if all groups had the same true rates.
+    detectable : float
+        Smallest true gap between these two groups that these counts would show.
+    bound_name : {"max_difference", "min_ratio"}
+        Which number the bound is on.
+    bound : float
+        The bound.
+    decision : {"exceeds", "within", "unclear", "undefined"}
+        What is shown at a level of one minus the confidence.
+    p_exceeds, p_within : float
+        p-values of both; the first corrected for the number of comparisons.
+    needed : dict of str to int
+        Further rows by group that would tell, if all rates stayed as they are.
+    verdict : str
+        The decision in words.
+    """
+
+    attribute: str
+    criterion: str
+    difference: float
+    difference_lower: float
+    difference_upper: float
+    ratio: float
+    ratio_lower: float
+    ratio_upper: float
+    rate: str
+    highest: Any
+    lowest: Any
+    noise_floor: float
+    detectable: float
+    bound_name: str
+    bound: float
+    decision: str
+    p_exceeds: float
+    p_within: float
+    needed: dict[str, int]
+    verdict: str
+
+
+@dataclass(frozen=True)
+class ScoreBin:
+    """Rows of one group with scores in one interval.
+
+    Attributes
+    ----------
+    above, up_to : float
+        Ends of the interval, of which the first is excluded, but for 0.
+    rows : int
+        Rows in it.
+    mean_score : float
+        Their mean score; NaN without rows.
+    positive_rate, lower, upper : float
+        Share of positive labels among them, with its interval.
+    """
+
+    above: float
+    up_to: float
+    rows: int
+    mean_score: float
+    positive_rate: float
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True)
+class GroupScore:
+    """How well scores rank and how well they are calibrated in one group.
+
+    Attributes
+    ----------
+    attribute : str
+        What makes the groups.
+    group : object
+        The group's label.
+    rows : int
+        Its rows.
+    auc, auc_lower, auc_upper : float
+        Area under the ROC curve and its interval; NaN where a label is missing.
+    mean_score, positive_rate : float
+        Means of scores and of labels.
+    excess, excess_lower, excess_upper : float
+        Mean score minus the share of positive labels, with its interval: above 0 scores promise
+        too much.
+    bins : tuple of ScoreBin
+        Labels by score.
+    """
+
+    attribute: str
+    group: Any
+    rows: int
+    auc: float
+    auc_lower: float
+    auc_upper: float
+    mean_score: float
+    positive_rate: float
+    excess: float
+    excess_lower: float
+    excess_upper: float
+    bins: tuple[ScoreBin, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Resamples:
+    """Rates and gaps of resampled rows, as `AuditReport.resample` returns them.
+
+    Attributes
+    ----------
+    groups : ndarray of shape (n_groups,)
+        Groups of the attribute.
+    rates : dict of str to ndarray of shape (n_resamples, n_groups)
+        Each rate by group; NaN where a resample has no row for it.
+    difference, ratio : dict of str to ndarray of shape (n_resamples,)
+        Largest gap and smallest ratio of each rate.
+    """
+
+    groups: NDArray[Any]
+    rates: dict[str, Float]
+    difference: dict[str, Float]
+    ratio: dict[str, Float]
+
+
+class _Attribute(NamedTuple):
+    """One way to divide the rows into groups."""
+
+    name: str
+    labels: list[Any]
+    cells: CellMoments
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class AuditReport:
+    """What `audit` found; prints as tables with a verdict per criterion.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows audited.
+    confidence : float
+        Of intervals; verdicts and flags are at a level of one minus it.
+    power : float
+        Chance of being found, that detectable gaps and needed rows stand for.
+    interval : {"score", "exact"}
+        Kind of the intervals.
+    simultaneous : bool
+        Whether the intervals of an attribute's rates hold all at once.
+    decisions : {"decisions", "probabilities", "weighted"}
+        Whether decisions were 0 and 1 with equal weights, probabilities, or weighted.
+    attributes : tuple of str
+        What the groups were made by: each column, and columns together.
+    rates : tuple of GroupRate
+        Every rate of every group.
+    criteria : tuple of CriterionFinding
+        Every criterion for every attribute.
+    scores : tuple of GroupScore
+        Ranking and calibration by group; empty without scores.
+    notes : tuple of str
+        Cells that are empty or small.
+
+    See Also
+    --------
+    audit : Makes one from labels and decisions.
+    audit_estimator : Makes one of a classifier.
+    """
+
+    n_rows: int
+    confidence: float
+    power: float
+    interval: str
+    simultaneous: bool
+    decisions: str
+    attributes: tuple[str, ...]
+    rates: tuple[GroupRate, ...]
+    criteria: tuple[CriterionFinding, ...]
+    scores: tuple[GroupScore, ...]
+    notes: tuple[str, ...]
+    _cells: tuple[_Attribute, ...] = field(default=(), repr=False)
+    _rates: tuple[Rate, ...] = field(default=(), repr=False)
+
+    def __repr__(self) -> str:
+        """Return what was audited, in a line."""
+        shown = [finding.decision for finding in self.criteria]
+        counts = ", ".join(
+            f"{shown.count(decision)} {word}"
+            for decision, word in _DECISIONS.items()
+            if decision in shown
+        )
+        return (
+            f"<AuditReport: {self.n_rows:,} rows by {', '.join(self.attributes)}; "
+            f"{len(self.criteria)} verdicts: {counts}>"
+        )
+
+    def __str__(self) -> str:
+        """Return tables of rates, then of criteria with their verdicts."""
+        parts = []
+        for attribute in self.attributes:
+            parts.append(_text_table(*self._rate_table(attribute, _PRINTED)))
+            for finding in self.criteria:
+                if finding.attribute == attribute:
+                    parts.append(_finding_text(finding))
+            table = self._score_table(attribute, _PRINTED)
+            if table[1]:
+                parts.append(_text_table(*table))
+        parts.append(self._explanation())
+        if self.notes:
+            more = f"\n- and {len(self.notes) - 10} more" if len(self.notes) > 10 else ""
+            parts.append("Notes:\n" + "\n".join(f"- {note}" for note in self.notes[:10]) + more)
+        return "\n\n".join(parts)
+
+    def _explanation(self) -> str:
+        kind = "Simultaneous " if self.simultaneous else ""
+        return (
+            f"{kind}{self.confidence:.0%} intervals in brackets; * differs from all others "
+            f"(adjusted p < {1 - self.confidence:.2g}); ? few rows.\n"
+            f"Verdicts are at a level of {1 - self.confidence:.2g}: a gap within a bound is shown "
+            f"by the {2 * self.confidence - 1:.0%} interval. They hold for people drawn as these "
+            "rows were."
+        )
+
+    def _rate_table(self, attribute: str, most: int) -> tuple[list[str], list[list[str]]]:
+        found = [rate for rate in self.rates if rate.attribute == attribute]
+        names = list(dict.fromkeys(rate.rate for rate in found))
+        lines: dict[Any, list[str]] = {}
+        total = dict.fromkeys(dict.fromkeys(rate.group for rate in found), 0)
+        for part in self._cells:
+            if part.name == attribute:
+                counts = part.cells.rows.sum(axis=1)
+                total = {g: round(n) for g, n in zip(part.labels, counts, strict=True)}
+        for rate in found:
+            line = lines.setdefault(
+                rate.group, [checks.group_name(rate.group), f"{total[rate.group]:,}"]
+            )
+            if np.isnan(rate.value):
+                line.append("no rows")
+                continue
+            mark = ("*" if rate.flagged else "") + ("?" if rate.note else "")
+            line.append(f"{rate.value:.3f} [{rate.lower:.3f}, {rate.upper:.3f}]{mark:<2}")
+        heading = [attribute, "rows", *(name.replace("_", " ") for name in names)]
+        shown = list(lines.values())
+        if len(shown) > most:
+            dots = [f"... {len(shown) - most} more", *[""] * (len(heading) - 1)]
+            shown = [*shown[:most], dots]
+        return heading, shown
+
+    def _score_table(self, attribute: str, most: int) -> tuple[list[str], list[list[str]]]:
+        found = [score for score in self.scores if score.attribute == attribute]
+        heading = [attribute, "rows", "AUC", "mean score", "positive rate", "score - rate"]
+        lines = [
+            [
+                checks.group_name(score.group),
+                f"{score.rows:,}",
+                "one label only"
+                if np.isnan(score.auc)
+                else f"{score.auc:.3f} [{score.auc_lower:.3f}, {score.auc_upper:.3f}]",
+                f"{score.mean_score:.3f}",
+                f"{score.positive_rate:.3f}",
+                f"{score.excess:+.3f} [{score.excess_lower:+.3f}, {score.excess_upper:+.3f}]",
+            ]
+            for score in found
+        ]
+        if len(lines) > most:
+            lines = [*lines[:most], [f"... {len(lines) - most} more", *[""] * 5]]
+        return heading, lines
+
+    def to_frame(self, part: str = "rates") -> Any:
+        """Return one part of the report as a data frame.
+
+        Parameters
+        ----------
+        part : {"rates", "criteria", "scores", "bins"}, default="rates"
+            Rates by group, findings by criterion, scores by group, or labels by score.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per finding; columns are its attributes.
+        """
+        import pandas as pd
+
+        if part not in ("rates", "criteria", "scores", "bins"):
+            msg = f"part must be 'rates', 'criteria', 'scores' or 'bins', got {part!r}."
+            raise ValueError(msg)
+        if part == "bins":
+            rows = [
+                {"attribute": s.attribute, "group": checks.group_name(s.group), **vars(b)}
+                for s in self.scores
+                for b in s.bins
+            ]
+            return pd.DataFrame(rows)
+        rows = []
+        for finding in getattr(self, part):
+            row = {key: value for key, value in vars(finding).items() if key != "bins"}
+            for key in {"group", "highest", "lowest"} & set(row):
+                row[key] = checks.group_name(row[key])
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as plain numbers, strings, lists and dictionaries.
+
+        Returns
+        -------
+        dict
+            With ``schema`` and ``version``; the version grows when a key goes or changes its
+            meaning. What is not defined is None. Groups are lists where several columns make them.
+        """
+        found = {"schema": _SCHEMA, "version": _VERSION}
+        for part in fields(self):
+            if not part.name.startswith("_"):
+                found[part.name] = _plain(getattr(self, part.name))
+        return found
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """Return `to_dict` as JSON.
+
+        Parameters
+        ----------
+        indent : int, default=None
+            Spaces per level; None writes one line.
+
+        Returns
+        -------
+        str
+            Valid JSON, without NaN.
+        """
+        return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
+
+    def plot(self, attribute: str | None = None, *, ax: Any = None) -> Any:
+        """Draw the rates of the groups of one attribute; needs matplotlib.
+
+        Parameters
+        ----------
+        attribute : str, default=None
+            One of `attributes`; None means the first.
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        GroupRatesDisplay
+            What was drawn, with its artists.
+        """
+        return self._display(attribute).plot(ax)
+
+    def _display(self, attribute: str | None) -> Any:
+        # By name: pictures are made of audits, so that this module cannot import that one.
+        display = importlib.import_module("fairlearnkit.display")
+        part = self._part(attribute)
+        found = [rate for rate in self.rates if rate.attribute == part.name]
+        names = [rate.name for rate in self._rates]
+        by_name = {name: [rate for rate in found if rate.rate == name] for name in names}
+        values = {name: np.array([r.value for r in by_name[name]]) for name in names}
+        everyone = part.cells.merged(np.zeros(len(part.labels), dtype=np.intp), 1)
+        overall = rates_of_cells(everyone, *_arrays(self._rates)).rate[:, 0]
+        difference, ratio = _extremes(np.array(list(values.values())))
+        rates = metrics.GroupRates(
+            part.labels,
+            part.cells.rows.sum(axis=1).astype(np.intp),
+            values,
+            dict(zip(names, overall.tolist(), strict=True)),
+            dict(zip(names, difference.tolist(), strict=True)),
+            dict(zip(names, ratio.tolist(), strict=True)),
+        )
+        return display.GroupRatesDisplay(
+            rates,
+            {name: np.array([r.rows for r in by_name[name]]) for name in names},
+            {name: np.array([r.lower for r in by_name[name]]) for name in names},
+            {name: np.array([r.upper for r in by_name[name]]) for name in names},
+            confidence=self.confidence,
+        )
+
+    def _part(self, attribute: str | None) -> _Attribute:
+        name = self.attributes[0] if attribute is None else attribute
+        for part in self._cells:
+            if part.name == name:
+                return part
+        msg = f"attribute must be one of {list(self.attributes)}, got {attribute!r}."
+        raise ValueError(msg)
+
+    def resample(
+        self,
+        n_resamples: int = 1000,
+        *,
+        attribute: str | None = None,
+        random_state: Any = 0,
+    ) -> Resamples:
+        """Return rates and gaps of resampled rows, without touching a row.
+
+        Counts of rows drawn with replacement are multinomial over the cells (group, label,
+        decision): what takes a bootstrap over rows minutes takes milliseconds. With weights or
+        probabilities the sums within a cell are drawn as normal with the moments of the cell.
+
+        The quantiles of a resampled *largest* gap are no interval of the true one: where true
+        rates are nearly equal they miss it, always on the same side. Take the limits of
+        `criteria`.
+
+        Parameters
+        ----------
+        n_resamples : int, default=1000
+            Number of resamples, > 0.
+        attribute : str, default=None
+            One of `attributes`; None means the first.
+        random_state : int, RandomState instance or None, default=0
+            Source of the draws.
+
+        Returns
+        -------
+        Resamples
+            Rates by group, gaps and ratios of each resample.
+        """
+        if not isinstance(n_resamples, Integral) or n_resamples < 1:
+            msg = f"n_resamples must be a whole number above 0, got {n_resamples!r}."
+            raise ValueError(msg)
+        part = self._part(attribute)
+        seed = check_random_state(random_state).randint(2**31 - 1)
+        draws = _resampled_rates(
+            part.cells, self._rates, int(n_resamples), seed, self.decisions == "decisions"
+        )
+        difference, ratio = _extremes(draws)
+        names = [rate.name for rate in self._rates]
+        return Resamples(
+            checks.label_array(part.labels),
+            {name: draws[:, i] for i, name in enumerate(names)},
+            {name: difference[:, i] for i, name in enumerate(names)},
+            {name: ratio[:, i] for i, name in enumerate(names)},
+        )
+
+    def to_html(self, *, title: str = "Fairness audit") -> str:
+        """Return the report as one self-contained page for a reviewer.
+
+        Tables, verdicts and notes; with matplotlib installed also a picture per attribute, kept
+        inside the page. It loads nothing and runs nothing.
+
+        Parameters
+        ----------
+        title : str, default="Fairness audit"
+            Title of the page.
+
+        Returns
+        -------
+        str
+            HTML.
+        """
+        parts = [f"<h1>{html.escape(title)}</h1>", self._html_summary()]
+        for attribute in self.attributes:
+            parts.append(f"<h2>By {html.escape(attribute)}</h2>")
+            for finding in self.criteria:
+                if finding.attribute == attribute:
+                    parts.append(_finding_html(finding))
+            parts.append(_html_table(*self._rate_table(attribute, 10**9)))
+            picture = self._picture(attribute)
+            if picture:
+                parts.append(
+                    f'<img alt="Rates by {html.escape(attribute)} with intervals" '
+                    f'src="data:image/png;base64,{picture}">'
+                )
+            table = self._score_table(attribute, 10**9)
+            if table[1]:
+                parts.append("<h3>Scores: ranking and calibration</h3>")
+                parts.append(_html_table(*table))
+                parts.append(self._html_bins(attribute))
+        if self.notes:
+            items = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
+            parts.append(f"<h2>Small and empty cells</h2><ul>{items}</ul>")
+        explanation = html.escape(self._explanation()).replace("\n", "<br>")
+        parts.append(f'<p class="small">{explanation}</p>')
+        body = "\n".join(parts)
+        return (
+            '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+            f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>\n"
+            f"<body>\n{body}\n</body></html>\n"
+        )
+
+    def _html_summary(self) -> str:
+        items = "".join(
+            f'<li class="{finding.decision}"><b>{html.escape(finding.criterion)}</b> by '
+            f"{html.escape(finding.attribute)}: {html.escape(finding.verdict)}</li>"
+            for finding in self.criteria
+        )
+        kind = {
+            "decisions": "decisions",
+            "probabilities": "probabilities of decisions",
+            "weighted": "weighted rows",
+        }[self.decisions]
+        return f"<p>{self.n_rows:,} rows, {kind}.</p><ul>{items}</ul>"
+
+    def _html_bins(self, attribute: str) -> str:
+        heading = [attribute, "scores", "rows", "mean score", "positive rate"]
+        lines = [
+            [
+                checks.group_name(score.group),
+                f"{b.above:g} to {b.up_to:g}",
+                f"{b.rows:,}",
+                f"{b.mean_score:.3f}",
+                f"{b.positive_rate:.3f} [{b.lower:.3f}, {b.upper:.3f}]",
+            ]
+            for score in self.scores
+            if score.attribute == attribute
+            for b in score.bins
+            if b.rows
+        ]
+        table = _html_table(heading, lines)
+        return f"<details><summary>Labels by score</summary>{table}</details>"
+
+    def _picture(self, attribute: str) -> str:
+        """Return a PNG in base64, empty where there is no matplotlib."""
+        display = importlib.import_module("fairlearnkit.display")
+        try:
+            found = display.png_of(self._display(attribute))
+        except ImportError:
+            return ""
+        return b64encode(found).decode("ascii")
+
+
+_DECISIONS = {
+    "exceeds": "beyond the bound",
+    "within": "within it",
+    "unclear": "unclear",
+    "undefined": "undefined",
+}
+_STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem;"
+    "color:#1a1a1a}table{border-collapse:collapse;margin:1rem 0;font-variant-numeric:tabular-nums;"
+    "display:block;overflow-x:auto}th,td{padding:.25rem .7rem;text-align:right;"
+    "border-bottom:1px solid #ddd;white-space:nowrap}"
+    "th:first-child,td:first-child{text-align:left}img{max-width:100%;height:auto}"
+    ".finding{border-left:6px solid #999;padding:.4rem 1rem;margin:.8rem 0;background:#f7f7f7}"
+    ".exceeds{border-color:#D55E00}.within{border-color:#009E73}.unclear{border-color:#E69F00}"
+    ".finding p{margin:.2rem 0}.small{color:#555;font-size:.9rem}"
+)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it."""
+    if is_dataclass(value):
+        return {part.name: _plain(getattr(value, part.name)) for part in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain(part) for part in value]
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value) if np.isfinite(float(value)) else None
+    return value if value is None or isinstance(value, str) else str(value)
+
+
+def _text_table(heading: list[str], lines: list[list[str]]) -> str:
+    width = [max(len(line[i]) for line in [heading, *lines]) for i in range(len(heading))]
+
+    def row(cells: list[str]) -> str:
+        first = cells[0].ljust(width[0])
+        return "  ".join([first, *map(str.rjust, cells[1:], width[1:])]).rstrip()
+
+    return "\n".join([row(heading), "  ".join("-" * w for w in width), *map(row, lines)])
+
+
+def _html_table(heading: list[str], lines: list[list[str]]) -> str:
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in heading)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell.strip())}</td>" for cell in line) + "</tr>"
+        for line in lines
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _numbers(finding: CriterionFinding) -> list[str]:
+    high, low = checks.group_name(finding.highest), checks.group_name(finding.lowest)
+    lines = [
+        f"largest gap {finding.difference:.3f} [{finding.difference_lower:.3f}, "
+        f"{finding.difference_upper:.3f}], smallest ratio {finding.ratio:.3f} "
+        f"[{finding.ratio_lower:.3f}, {finding.ratio_upper:.3f}]: {high} over {low}, "
+        f"{finding.rate.replace('_', ' ')}"
+    ]
+    what = "a gap" if finding.bound_name == "max_difference" else "a ratio"
+    lines.append(
+        f"equal groups would show {what} of {finding.noise_floor:.3f}; detectable between these "
+        f"two: {finding.detectable:.3f}"
+    )
+    return lines
+
+
+def _finding_text(finding: CriterionFinding) -> str:
+    if finding.decision == "undefined":
+        return f"{finding.criterion} by {finding.attribute}: {finding.verdict}"
+    lines = [f"{finding.criterion} by {finding.attribute}: {finding.verdict}"]
+    return "\n  ".join([*lines, *_numbers(finding)])
+
+
+def _finding_html(finding: CriterionFinding) -> str:
+    numbers = [] if finding.decision == "undefined" else _numbers(finding)
+    rest = "".join(f'<p class="small">{html.escape(line)}</p>' for line in numbers)
+    return (
+        f'<div class="finding {finding.decision}"><p><b>{html.escape(finding.criterion)}</b>: '
+        f"{html.escape(finding.verdict)}</p>{rest}</div>"
+    )
+
+
+def _arrays(rates: Sequence[Rate]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which labels each rate is taken over, and what it counts."""
+    return (
+        np.array([rate._condition() for rate in rates]),
+        np.array([rate._counted() for rate in rates]),
+    )
+
+
+def _extremes(rates: Float) -> tuple[Float, Float]:
+    """Return the largest difference and the smallest ratio along the last axis."""
+    known = np.isfinite(rates)
+    low = np.where(known, rates, np.inf).min(axis=-1)
+    high = np.where(known, rates, -np.inf).max(axis=-1)
+    some = known.sum(axis=-1) > 1
+    ratio = np.divide(low, high, out=np.ones_like(low), where=some & (high > 0))
+    return np.where(some, high - low, np.nan), np.where(some, ratio, np.nan)
+
+
+def _resampled_rates(
+    cells: CellMoments, rates: Sequence[Rate], n_draws: int, seed: int, exact: bool
+) -> Float:
+    rng = np.random.default_rng(seed)
+    drawn = bootstrap_cells(cells, n_draws, rng, exact=exact)
+    return rates_of_draws(*drawn, *_arrays(rates))
+
+
+class _Options(NamedTuple):
+    """What `audit` was asked for."""
+
+    rates: tuple[Rate, ...]
+    criteria: tuple[tuple[Any, str, float], ...]
+    confidence: float
+    power: float
+    interval: str
+    simultaneous: bool
+    multiple_testing: str
+
+    @property
+    def level(self) -> float:
+        return 1 - self.confidence
+
+
+def audit(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    sensitive_features: Any,
+    y_score: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    criteria: Criterion | Sequence[Criterion] | None = None,
+    rates: Rate | Sequence[Rate] = _RATES,
+    max_difference: float = 0.05,
+    confidence: float = 0.95,
+    power: float = 0.8,
+    interval: str = "score",
+    simultaneous: bool = False,
+    multiple_testing: str = "holm",
+    max_groups: int | None = None,
+    pos_label: Any = None,
+    missing: str = "error",
+) -> AuditReport:
+    """Report rates, gaps and what the counts can say about them, by group and intersection.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        True labels, of two kinds.
+    y_pred : array-like of shape (n_samples,) or (n_samples, 2)
+        Decisions, or the probability of each, as in `~fairlearnkit.metrics.group_rates`.
+    sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
+        Groups of the rows. With several columns the report is by each of them, by each pair of
+        them, and so on up to all of them together.
+    y_score : array-like of shape (n_samples,), default=None
+        Predicted probability of the positive label, in [0, 1]: adds calibration and the area
+        under the ROC curve by group.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows, >= 0.
+    criteria : Criterion or sequence of Criterion, default=None
+        What should be equal, and the bound that verdicts are about; None means
+        `DemographicParity`, `EqualizedOdds` and `ErrorRateParity`. Those of an `AllOf` get a
+        verdict each.
+    rates : Rate or sequence of Rate
+        The rates to report; by default selection, true positive, false positive and error rate.
+    max_difference : float, default=0.05
+        Bound of criteria that have none of their own, in [0, 1].
+    confidence : float, default=0.95
+        Of intervals, in (0, 1); verdicts and flags are at a level of one minus it.
+    power : float, default=0.8
+        Chance of being found, for detectable gaps and needed rows, in (0, 1).
+    interval : {"score", "exact"}, default="score"
+        Score intervals cover as often as they say on average; exact ones never less, and are
+        wider.
+    simultaneous : bool, default=False
+        Whether the intervals of all groups and rates of one attribute hold at once.
+    multiple_testing : {"holm", "bh"}, default="holm"
+        What flagging groups that differ from the rest keeps down: the chance of any false flag
+        (Holm), or the expected share of false ones (Benjamini and Hochberg).
+    max_groups : int, default=None
+        Most groups that columns together may make, occupied or not; None means as many as rows.
+    pos_label : int, float, bool or str, default=None
+        The label whose prediction counts as selection; None means the larger of the two.
+    missing : {"error", "group"}, default="error"
+        Whether missing values among the groups are an error or a group of their own.
+
+    Returns
+    -------
+    AuditReport
+        Prints as tables; `to_frame`, `to_dict`, `to_json`, `to_html` and `plot` give the rest.
+
+    Raises
+    ------
+    ValueError
+        If labels are not of two kinds, scores are outside [0, 1], there is one group only, columns
+        make more groups than rows, or a parameter is out of its range.
+
+    Warns
+    -----
+    DegenerateGroupWarning
+        If a rate is not defined for some groups, which are left out of its comparison; the notes
+        of the report name them.
+
+    See Also
+    --------
+    audit_estimator : The same from a fitted classifier.
+    fairlearnkit.metrics.group_rates : Rates alone.
+
+    Notes
+    -----
+    *Intervals* of rates are Wilson's [1]_, with binomial counts of the same precision where
+    decisions are probabilities or rows weighted. The limits of the largest gap are Newcombe's
+    [2]_: below at the studentised maximum over all pairs [3]_, above without correction, since the
+    pair with the largest true gap is one pair. Ratios invert the score test [4]_ in the same way.
+
+    *Verdicts.* "Shown to exceed" rejects that all gaps are within the bound, corrected across
+    pairs. "Shown to be within" is an intersection-union test [5]_: every pair must pass on its own
+    and needs no correction, and the smallest groups decide. Each is wrong with probability
+    ``1 - confidence`` at the most (about, for score intervals). Verdicts on several criteria and
+    attributes are not corrected for each other. Rows must be independent draws from the people
+    of interest; the same person twice, or decisions tuned on these rows, void it.
+
+    The work is one pass over the rows and then linear in groups, quadratic for gaps.
+
+    References
+    ----------
+    .. [1] E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference",
+       JASA 22, 1927.
+    .. [2] R. G. Newcombe, "Interval Estimation for the Difference Between Independent
+       Proportions", Statistics in Medicine 17, 1998.
+    .. [3] A. J. Hayter, "A Proof of the Conjecture that the Tukey-Kramer Multiple Comparisons
+       Procedure is Conservative", Annals of Statistics 12, 1984.
+    .. [4] P. A. R. Koopman, "Confidence Intervals for the Ratio of Two Binomial Proportions",
+       Biometrics 40, 1984.
+    .. [5] R. L. Berger, "Multiparameter Hypothesis Testing and Acceptance Sampling",
+       Technometrics 24, 1982.
+
+    Examples
+    --------
+    A gap of 10 points between groups of 200 rows is not yet shown to exceed 5:
+
+    >>> import numpy as np
+    >>> from fairlearnkit import DemographicParity, audit
+    >>> sex = np.repeat(["f", "m"], 200)
+    >>> y_pred = np.repeat([1, 0, 1, 0], [60, 140, 80, 120])
+    >>> report = audit(
+    ...     np.arange(400) % 2,
+    ...     y_pred,
+    ...     sensitive_features=sex,
+    ...     criteria=DemographicParity(max_difference=0.05),
+    ... )
+    >>> finding = report.criteria[0]
+    >>> print(f"{finding.difference:.3f}: {finding.verdict}")
+    0.100: cannot tell with these counts: about 1,307 more rows in group m, 1,119 in group f
+    """
+    options = _check_options(
+        rates,
+        criteria,
+        max_difference,
+        confidence,
+        power,
+        interval,
+        simultaneous,
+        multiple_testing,
+    )
+    positive, accepted = _read_rows(y_true, y_pred, pos_label)
+    n_rows = len(positive)
+    weight = checks.check_weights(sample_weight, positive)
+    score = None if y_score is None else _check_scores(y_score, n_rows)
+    if missing not in ("error", "group"):
+        msg = f"missing must be 'error' or 'group', got {missing!r}."
+        raise ValueError(msg)
+    columns = _columns(sensitive_features, n_rows, missing, max_groups)
+    kind = "decisions" if accepted.dtype.kind in "biu" else "probabilities"
+    if weight is not None and np.ptp(weight[weight > 0]) == 0:
+        # Equal weights are none; rows of weight 0 stay out.
+        kept = weight > 0
+        if not kept.all():
+            positive, accepted = positive[kept], accepted[kept]
+            columns = [(name, codes[kept], labels) for name, codes, labels in columns]
+            score = None if score is None else score[kept]
+        weight = None
+    if weight is not None:
+        kind = "weighted"
+
+    sizes = [len(labels) for _, _, labels in columns]
+    unit = columns[0][1]
+    for (_, codes, _), size in zip(columns[1:], sizes[1:], strict=True):
+        unit = unit.astype(np.intp) * size + codes
+    if prod(sizes) > 4 * n_rows + 1000:
+        occupied, unit = np.unique(unit, return_inverse=True)
+    else:
+        occupied = np.arange(prod(sizes))
+    finest = cell_moments(accepted, positive, unit, weight, len(occupied))
+    level_of = np.array(np.unravel_index(occupied, sizes))
+
+    parts, into = [], []
+    for order in range(1, len(columns) + 1):
+        for chosen in combinations(range(len(columns)), order):
+            part, place = _attribute(chosen, columns, sizes, finest, level_of)
+            parts.append(part)
+            into.append(place)
+    if all(len(part.labels) < 2 for part in parts):
+        msg = (
+            f"sensitive_features must hold two groups at least, got one: "
+            f"{checks.group_name(parts[-1].labels[0])}. There is nothing to compare."
+        )
+        raise ValueError(msg)
+
+    found = [_rates_of(part, options, kind) for part in parts]
+    group_rates = _flagged([rate for part in found for rate in part], options)
+    notes = tuple(
+        f"{rate.attribute}, {checks.group_name(rate.group)}: {rate.rate.replace('_', ' ')} over "
+        f"{rate.rows} rows ({rate.note})"
+        for rate in group_rates
+        if rate.note
+    )
+    empty = sum(rate.note == "no rows" for rate in group_rates)
+    if empty:
+        warnings.warn(
+            f"{empty} rates are not defined for want of rows, and are left out of the comparison; "
+            "the notes of the report name them.",
+            DegenerateGroupWarning,
+            stacklevel=2,
+        )
+    return AuditReport(
+        n_rows=len(positive),
+        confidence=float(confidence),
+        power=float(power),
+        interval=interval,
+        simultaneous=bool(simultaneous),
+        decisions=kind,
+        attributes=tuple(part.name for part in parts),
+        rates=tuple(group_rates),
+        criteria=tuple(
+            _finding(part, *criterion, options, kind)
+            for part in parts
+            for criterion in options.criteria
+        ),
+        scores=()
+        if score is None
+        else tuple(
+            line
+            for part, place in zip(parts, into, strict=True)
+            for line in _scores_of(part, place[unit], score, positive, weight, options)
+        ),
+        notes=notes,
+        _cells=tuple(parts),
+        _rates=options.rates,
+    )
+
+
+def audit_estimator(
+    estimator: Any,
+    X: Any,
+    y: ArrayLike,
+    *,
+    sensitive_features: Any = None,
+    sensitive_columns: checks.Columns | None = None,
+    sample_weight: ArrayLike | None = None,
+    pos_label: Any = None,
+    **options: Any,
+) -> AuditReport:
+    """Audit a fitted classifier: expected rates where its decisions are random.
+
+    Parameters
+    ----------
+    estimator : classifier
+        Any fitted classifier, pipeline or search.
+    X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+        Rows that it was not fitted on.
+    y : array-like of shape (n_samples,)
+        True labels, of two kinds.
+    sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns), default=None
+        Groups of the rows.
+    sensitive_columns : str, int, sequence of these or callable, default=None
+        Columns of X that give the groups, where they are not passed; None means those of the
+        estimator.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows, >= 0.
+    pos_label : int, float, bool or str, default=None
+        The label whose prediction counts as selection; None means the estimator's, or the larger
+        of the two.
+    **options : dict
+        Further parameters of `audit`. Scores are those of `predict_proba`, where there is one.
+
+    Returns
+    -------
+    AuditReport
+        As of `audit`.
+
+    Raises
+    ------
+    ValueError
+        If groups are not given, and as `audit` does.
+
+    See Also
+    --------
+    audit : From labels and decisions.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from fairlearnkit import audit_estimator
+    >>> from fairlearnkit.datasets import make_group_classification
+    >>> X, y, group = make_group_classification(2000, random_state=0)
+    >>> clf = LogisticRegression().fit(X[:1000], y[:1000])
+    >>> report = audit_estimator(clf, X[1000:], y[1000:], sensitive_features=group[1000:])
+    >>> report.criteria[0].decision
+    'exceeds'
+    """
+    groups = sensitive_features
+    last = metrics._last_step(estimator)
+    if groups is None:
+        where, wanted = X, sensitive_columns
+        if wanted is None:
+            where = metrics._before_last_step(estimator, X)
+            wanted = getattr(last, "sensitive_columns", None)
+        if wanted is None:
+            msg = f"Groups are needed, got none. {checks.HOW_TO_GIVE_GROUPS}"
+            raise ValueError(msg)
+        features = checks.check_features(where, None)
+        groups = checks.select_columns(features, wanted, "sensitive_columns")
+    truth, probability = metrics._expected_decisions(estimator, X, y, groups, pos_label)
+    if options.get("y_score") is None and hasattr(estimator, "predict_proba"):
+        classes = np.asarray(last.classes_)
+        if pos_label is None:
+            pos_label = getattr(last, "pos_label", None)
+        place = 1 if pos_label is None else classes.tolist().index(pos_label)
+        options["y_score"] = learner_score(estimator, X, "predict_proba", classes, place)
+    return audit(
+        truth,
+        probability,
+        sensitive_features=groups,
+        sample_weight=sample_weight,
+        pos_label=1,
+        **options,
+    )
+
+
+def _check_options(
+    rates: Any,
+    criteria: Any,
+    max_difference: Any,
+    confidence: Any,
+    power: Any,
+    interval: Any,
+    simultaneous: Any,
+    multiple_testing: Any,
+) -> _Options:
+    for name, value in (("confidence", confidence), ("power", power)):
+        if not _is_number(value) or not 0 < value < 1:
+            msg = f"{name} must be in (0, 1), got {value!r}."
+            raise ValueError(msg)
+    if confidence <= 0.5:
+        msg = f"confidence must be above 0.5 for verdicts to mean anything, got {confidence!r}."
+        raise ValueError(msg)
+    if not _is_number(max_difference) or not 0 <= max_difference <= 1:
+        msg = f"max_difference must be in [0, 1], got {max_difference!r}."
+        raise ValueError(msg)
+    if interval not in ("score", "exact"):
+        msg = f"interval must be 'score' or 'exact', got {interval!r}."
+        raise ValueError(msg)
+    if multiple_testing not in _ADJUST:
+        msg = f"multiple_testing must be 'holm' or 'bh', got {multiple_testing!r}."
+        raise ValueError(msg)
+    wanted = (rates,) if isinstance(rates, Rate) else rates
+    if (
+        not isinstance(wanted, Sequence)
+        or not wanted
+        or not all(isinstance(rate, Rate) for rate in wanted)
+    ):
+        msg = f"rates must be a Rate or a sequence of them, got {rates!r}."
+        raise ValueError(msg)
+    names = [rate.name for rate in wanted]
+    if len(set(names)) < len(names):
+        msg = f"rates must have different names, got {names}."
+        raise ValueError(msg)
+    if criteria is None:
+        criteria = (DemographicParity(), EqualizedOdds(), ErrorRateParity())
+    if isinstance(criteria, Criterion):
+        criteria = (criteria,)
+    if not isinstance(criteria, Sequence) or not criteria:
+        msg = f"criteria must be a criterion or a sequence of them, got {criteria!r}."
+        raise ValueError(msg)
+    bounds: list[tuple[Any, str, float]] = []
+    for criterion in criteria:
+        if not isinstance(criterion, Criterion):
+            msg = f"criteria must be criteria such as DemographicParity(), got {criterion!r}."
+            raise ValueError(msg)
+        criterion._check(needs_bound=False)
+        for parity in criterion.parities():
+            if parity.min_ratio is not None:
+                bounds.append((parity, "min_ratio", float(parity.min_ratio)))
+            else:
+                own = parity.max_difference
+                bound = float(max_difference if own is None else own)
+                bounds.append((parity, "max_difference", bound))
+    return _Options(
+        tuple(wanted),
+        tuple(bounds),
+        float(confidence),
+        float(power),
+        interval,
+        bool(simultaneous),
+        multiple_testing,
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
+
+
+def _read_rows(
+    y_true: ArrayLike, y_pred: ArrayLike, pos_label: Any
+) -> tuple[NDArray[np.bool_], NDArray[Any]]:
+    """Return whether labels are positive, and decisions: integers where all are 0 or 1."""
+    truth = column_or_1d(checks.as_decisions(y_true))
+    decisions = checks.as_decisions(y_pred)
+    check_consistent_length(truth, decisions)
+    if not len(truth):
+        msg = "y_true must have at least one row, got none."
+        raise ValueError(msg)
+    if (
+        pos_label in (None, 1)
+        and decisions.ndim == 1
+        and _zero_one(truth)
+        and _zero_one(decisions)
+    ):
+        return truth.astype(bool), decisions
+    metrics._check_no_missing(truth, "y_true")
+    metrics._check_no_missing(decisions, "y_pred")
+    positive, accepted = metrics._positive_and_accepted(truth, decisions, pos_label)
+    if ((accepted == 0) | (accepted == 1)).all():
+        return positive, accepted.astype(np.uint8)
+    return positive, accepted
+
+
+def _zero_one(values: NDArray[Any]) -> bool:
+    """Whether all values are booleans or the whole numbers 0 and 1, by two quick passes."""
+    if values.dtype.kind == "b":
+        return True
+    return values.dtype.kind in "iu" and bool(values.min() >= 0 and values.max() <= 1)
+
+
+def _check_scores(y_score: ArrayLike, n_rows: int) -> Float:
+    score = np.asarray(checks.as_decisions(y_score), dtype=float)
+    if score.shape != (n_rows,):
+        msg = f"y_score must have one value per row, shape ({n_rows},), got shape {score.shape}."
+        raise ValueError(msg)
+    if not np.isfinite(score).all() or score.min() < 0 or score.max() > 1:
+        msg = (
+            "y_score must be probabilities of the positive label in [0, 1], got "
+            f"[{np.min(score):.4g}, {np.max(score):.4g}]. Leave out scores of another kind."
+        )
+        raise ValueError(msg)
+    return score
+
+
+def _columns(
+    values: Any, n_rows: int, missing: str, max_groups: int | None
+) -> list[tuple[str, Int, list[Any]]]:
+    """Return name, codes and labels of each sensitive column."""
+    what = "sensitive_features"
+    parts = checks._split_columns(values, what)
+    names = _names(values, len(parts))
+    columns: list[tuple[str, Int, list[Any]]] = []
+    for name, part in zip(names, parts, strict=True):
+        codes, labels = _codes_as_given(part, n_rows)
+        if labels is None:
+            codes, labels = checks.encode_groups(part, n_rows, missing=missing, what=what)
+        columns.append((name, codes, labels))
+    if max_groups is not None and (not isinstance(max_groups, Integral) or max_groups < 2):
+        msg = f"max_groups must be a whole number of 2 or more, got {max_groups!r}."
+        raise ValueError(msg)
+    n_groups, most = prod(len(labels) for _, _, labels in columns), max_groups or n_rows
+    if n_groups > most:
+        sizes = " x ".join(f"{len(labels):,} ({name})" for name, _, labels in columns)
+        msg = (
+            f"sensitive_features must make at most {most:,} groups, got {n_groups:,} = {sizes} "
+            f"for {n_rows:,} rows. Leave out columns, put values into classes, or pass "
+            f"max_groups={n_groups}."
+        )
+        raise ValueError(msg)
+    return columns
+
+
+def _codes_as_given(column: Any, n_rows: int) -> tuple[Any, list[Any] | None]:
+    """Return whole numbers as they are, where all from 0 to the largest occur."""
+    if not isinstance(column, np.ndarray) or column.dtype.kind not in "iu":
+        return column, None
+    if len(column) != n_rows or column.min() < 0 or column.max() >= n_rows:
+        return column, None
+    count = np.bincount(column)
+    return column, list(range(len(count))) if count.all() else None
+
+
+def _names(values: Any, n_columns: int) -> list[str]:
+    """Return the names of sensitive columns; numbers where they have none."""
+    found: Any = None
+    if isinstance(values, Mapping):
+        found = list(values)
+    else:
+        for source in ("column_names", "columns"):
+            found = getattr(values, source, None)
+            if found is not None:
+                break
+        else:
+            name = getattr(values, "name", None)
+            found = None if name is None or callable(name) else [name]
+    if found is not None and len(list(found)) == n_columns:
+        names = [str(name) for name in found]
+        if len(set(names)) == n_columns:
+            return names
+    return ["group"] if n_columns == 1 else [f"column {i}" for i in range(n_columns)]
+
+
+def _attribute(
+    chosen: tuple[int, ...],
+    columns: list[tuple[str, Int, list[Any]]],
+    sizes: list[int],
+    finest: CellMoments,
+    level_of: Int,
+) -> tuple[_Attribute, Int]:
+    """Return the groups of some columns together, and each finest unit's place among them."""
+    shape = [sizes[i] for i in chosen]
+    code = np.ravel_multi_index([level_of[i] for i in chosen], shape)
+    has_rows = finest.rows.sum(axis=1) > 0
+    present = np.unique(code[has_rows])
+    place = np.searchsorted(present, code).clip(0, len(present) - 1)
+    cells = CellMoments(*(v * has_rows[:, None] for v in finest)).merged(place, len(present))
+    levels = np.unravel_index(present, shape)
+    values = [[columns[i][2][j] for j in level] for i, level in zip(chosen, levels, strict=True)]
+    labels = values[0] if len(chosen) == 1 else list(zip(*values, strict=True))
+    return _Attribute(" x ".join(columns[i][0] for i in chosen), labels, cells), place
+
+
+def _sizes(rates: Rates, kind: str, interval: str) -> Float:
+    """Return the number of rows that intervals and tests of rates rest on."""
+    if interval == "score":
+        return rates.effective
+    return rates.kish if kind == "weighted" else np.where(rates.kish > 0, rates.rows, 0.0)
+
+
+def _rates_of(part: _Attribute, options: _Options, kind: str) -> list[GroupRate]:
+    """Return every rate of every group; p-values are not yet adjusted."""
+    arrays = _arrays(options.rates)
+    found, rest = rates_of_cells(part.cells, *arrays), rates_of_cells(part.cells.rest(), *arrays)
+    size = _sizes(found, kind, options.interval)
+    confidence, critical = options.confidence, None
+    if options.simultaneous:
+        n_rates = int((found.rows > 0).sum())
+        confidence = confidence ** (1 / max(n_rates, 1))
+        if options.interval == "score":
+            draws = _resampled_rates(part.cells, options.rates, _N_DRAWS, 0, kind == "decisions")
+            n_draws = len(draws)
+            together = studentised_maximum(
+                draws.reshape(n_draws, -1),
+                found.rate.ravel(),
+                found.error.ravel(),
+                options.confidence,
+            )
+            single = critical_value(options.confidence)
+            bound = critical_value(options.confidence, max(n_rates, 1))
+            critical = float(np.clip(np.nan_to_num(together, nan=bound), single, bound))
+    if options.interval == "score":
+        lower, upper = wilson_interval(found.rate, size, confidence, critical=critical)
+    else:
+        lower, upper = exact_interval(found.rate, size, confidence, kind=kind)
+    statistic = difference_statistic(found.rate, found.effective, rest.rate, rest.effective)
+    p_values = 2 * ndtr(-np.abs(statistic))
+    pooled = _pooled(found.rate, found.effective, rest.rate, rest.effective)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        detectable = minimum_detectable_difference(
+            pooled, found.effective, rest.effective, level=options.level, power=options.power
+        )
+    lines = []
+    for g, label in enumerate(part.labels):
+        for r, rate in enumerate(options.rates):
+            rows = round(found.rows[r, g])
+            note = "no rows" if rows == 0 else "few rows" if rows < _FEW_ROWS else ""
+            gap = float(detectable[r, g])
+            lines.append(
+                GroupRate(
+                    attribute=part.name,
+                    group=label,
+                    rate=rate.name,
+                    rows=rows,
+                    value=float(found.rate[r, g]),
+                    lower=float(lower[r, g]),
+                    upper=float(upper[r, g]),
+                    rest=float(rest.rate[r, g]),
+                    p_value=float(p_values[r, g]),
+                    flagged=False,
+                    detectable=min(gap, 1.0) if np.isfinite(gap) else np.nan,
+                    note=note,
+                )
+            )
+    return lines
+
+
+def _pooled(rate: Float, count: Float, other: Float, other_count: Float) -> Float:
+    total = count + other_count
+    above = np.nan_to_num(rate) * count + np.nan_to_num(other) * other_count
+    known = (count > 0) & (other_count > 0)
+    return np.divide(above, total, out=np.full_like(above, np.nan), where=known)
+
+
+def _flagged(found: list[GroupRate], options: _Options) -> list[GroupRate]:
+    """Return rates with p-values adjusted for all of them, and flags."""
+    adjusted = _ADJUST[options.multiple_testing]([rate.p_value for rate in found])
+    lines = []
+    for rate, p in zip(found, adjusted.tolist(), strict=True):
+        values = dict(vars(rate), p_value=p, flagged=bool(p < options.level))
+        lines.append(GroupRate(**values))
+    return lines
+
+
+def _finding(
+    part: _Attribute, parity: Any, bound_name: str, bound: float, options: _Options, kind: str
+) -> CriterionFinding:
+    """Return what the counts say about one criterion."""
+    rates, is_ratio = parity._rates(), bound_name == "min_ratio"
+    arrays = _arrays(rates)
+    to_overall = parity.reference == "overall"
+    found = rates_of_cells(part.cells, *arrays)
+    rest = rates_of_cells(part.cells.rest(), *arrays)
+    mass = arrays[0].astype(float) @ part.cells.mass.T
+    share = mass / np.where(mass.sum(axis=1) > 0, mass.sum(axis=1), 1.0)[:, None]
+    size, rest_size = (_sizes(r, kind, options.interval) for r in (found, rest))
+    events = [
+        compare_with_rest(found.rate[r], size[r], rest.rate[r], rest_size[r], share[r])
+        if to_overall
+        else compare_pairs(found.rate[r], size[r])
+        for r in range(len(rates))
+    ]
+    name = repr(parity)
+    if not all(len(event.rate) for event in events):
+        labels = [
+            rate.label for rate, event in zip(rates, events, strict=True) if not len(event.rate)
+        ]
+        return _undefined(part.name, name, bound_name, bound, labels)
+    if options.interval == "score":
+        gap_limits = largest_gap_limits(events, options.confidence)
+        ratio_limits = smallest_ratio_limits(events, options.confidence)
+        p_values = (ratio_p_values if is_ratio else difference_p_values)(events, bound)
+    else:
+        gap_limits, ratio_limits = (
+            exact_gap_limits(events, options.confidence, kind=kind, is_ratio=ratio)
+            for ratio in (False, True)
+        )
+        p_values = exact_p_values(events, bound, kind=kind, is_ratio=is_ratio)
+
+    gaps = [np.abs(event.differences) for event in events]
+    ratios = [_ratios(event) for event in events]
+    difference = float(max(gap.max() for gap in gaps))
+    ratio = float(min(r.min() for r in ratios))
+    worst = [r.min() for r in ratios] if is_ratio else [-gap.max() for gap in gaps]
+    r = int(np.argmin(worst))
+    k = int(np.argmin(ratios[r]) if is_ratio else np.argmax(gaps[r]))
+    event = events[r]
+    labels = [*part.labels, "overall"]
+    ends = [labels[event.first[k]], labels[event.second[k]]]
+    if event.rate[k] < event.other_rate[k]:
+        ends.reverse()
+
+    one = event.take([k])
+    p = _pooled(one.rate, one.effective, one.other_rate, one.other_effective)
+    spread = one._replace(rate=p, other_rate=p).errors
+    detectable = float((event.critical(options.level) + ndtri(options.power)) * spread[0])
+
+    shown = [p_value < options.level for p_value in p_values]
+    decision = "exceeds" if shown[0] else "within" if shown[1] else "unclear"
+    needed = {}
+    if decision == "unclear":
+        needed = _needed(part, rates, events, found.rows, (r, k), bound, is_ratio, options)
+    return CriterionFinding(
+        attribute=part.name,
+        criterion=name,
+        difference=difference,
+        difference_lower=gap_limits[0],
+        difference_upper=gap_limits[1],
+        ratio=ratio,
+        ratio_lower=ratio_limits[0],
+        ratio_upper=ratio_limits[1],
+        rate=rates[r].name,
+        highest=ends[0],
+        lowest=ends[1],
+        noise_floor=_noise_floor(found, share, to_overall, is_ratio),
+        detectable=min(detectable, 1.0),
+        bound_name=bound_name,
+        bound=bound,
+        decision=decision,
+        p_exceeds=p_values[0],
+        p_within=p_values[1],
+        needed=needed,
+        verdict=_verdict(decision, bound_name, bound, needed),
+    )
+
+
+def _undefined(
+    attribute: str, name: str, bound_name: str, bound: float, rates: list[str]
+) -> CriterionFinding:
+    """Return the finding that there is nothing to compare."""
+    return CriterionFinding(
+        attribute=attribute,
+        criterion=name,
+        difference=np.nan,
+        difference_lower=np.nan,
+        difference_upper=np.nan,
+        ratio=np.nan,
+        ratio_lower=np.nan,
+        ratio_upper=np.nan,
+        rate="",
+        highest=None,
+        lowest=None,
+        noise_floor=np.nan,
+        detectable=np.nan,
+        bound_name=bound_name,
+        bound=bound,
+        decision="undefined",
+        p_exceeds=np.nan,
+        p_within=np.nan,
+        needed={},
+        verdict=f"not defined: fewer than two groups have a {' or a '.join(rates)}",
+    )
+
+
+def _ratios(event: Comparisons) -> Float:
+    """Return the ratio of each comparison, or its inverse if that is smaller; 0/0 is 1."""
+    other = event.other_rate
+    if event.to_overall:
+        other = event.rate - event.differences
+    low, high = np.minimum(event.rate, other), np.maximum(event.rate, other)
+    return np.divide(low, high, out=np.ones_like(low), where=high > 0)
+
+
+def _noise_floor(found: Rates, share: Float, to_overall: bool, is_ratio: bool) -> float:
+    """Return the disparity that groups with equal true rates would show on average."""
+    known = found.effective > 0
+    common = np.nansum(np.where(known, found.rate, 0.0) * share, axis=1)
+    if len(common) == 1 and not to_overall and not is_ratio:
+        return float(expected_range(common[0], found.effective[0]))
+    rng = np.random.default_rng(0)
+    whole = np.maximum(np.rint(found.effective), 1).astype(np.int64)
+    worst = np.zeros(_N_DRAWS)
+    for r, rate in enumerate(np.clip(common, 0.0, 1.0)):
+        n = whole[r, known[r]]
+        drawn = rng.binomial(n, rate, size=(_N_DRAWS, len(n))) / n
+        if to_overall:
+            centre = drawn @ share[r, known[r]] / share[r, known[r]].sum()
+            ends = np.minimum(drawn.min(axis=1), centre), np.maximum(drawn.max(axis=1), centre)
+            if is_ratio:
+                pairs = (ends[0], centre), (centre, ends[1])
+                gap = 1 - np.minimum(*(_extremes(np.stack(pair, -1))[1] for pair in pairs))
+            else:
+                gap = np.maximum(ends[1] - centre, centre - ends[0])
+        else:
+            difference, ratio = _extremes(drawn)
+            gap = 1 - ratio if is_ratio else difference
+        worst = np.maximum(worst, gap)
+    return float(1 - worst.mean() if is_ratio else worst.mean())
+
+
+def _needed(
+    part: _Attribute,
+    rates: Sequence[Rate],
+    events: list[Comparisons],
+    rows: Float,
+    worst: tuple[int, int],
+    bound: float,
+    is_ratio: bool,
+    options: _Options,
+) -> dict[str, int]:
+    """Return the further rows by group that would tell the observed disparity from the bound."""
+    z = float(ndtri(options.power))
+    oriented = [_lower_first(event) if is_ratio else event for event in events]
+    contrasts = [
+        event.rate - bound * event.other_rate if is_ratio else bound - np.abs(event.differences)
+        for event in oriented
+    ]
+    r, k = worst
+    todo: list[tuple[int, Any, float]]
+    if contrasts[r][k] < 0:
+        # Beyond the bound: the worst comparison has to show it.
+        todo = [(r, slice(k, k + 1), events[r].critical(options.level) + z)]
+    else:
+        certain = float(ndtri(options.confidence)) + z
+        todo = [(i, slice(None), certain) for i in range(len(events))]
+    needed: dict[str, int] = {}
+    for i, chosen, critical in todo:
+        event = oriented[i]
+        some = event.take(chosen)
+        margin = np.abs(contrasts[i][chosen])
+        if (margin < 1e-9).any():
+            return {}
+        more = rows_needed(some, margin, critical, rows[i], bound if is_ratio else 1.0)
+        kind = _row_kind(rates[i])
+        for unit, count in sorted(more.items(), key=lambda item: -item[1]):
+            group = "all others" if unit < 0 else f"group {checks.group_name(part.labels[unit])}"
+            key = f"{group}{kind}"
+            if unit >= 0:  # a rate over a few rows says little of what it will be over more
+                count = max(count, _FEW_ROWS - rows[i, unit])
+            needed[key] = max(needed.get(key, 0), round(min(count, 1e15)))
+    return needed
+
+
+def _lower_first(event: Comparisons) -> Comparisons:
+    swap = event.rate > event.other_rate
+    names = (("first", "second"), ("rate", "other_rate"), ("effective", "other_effective"))
+    changed: dict[str, Any] = {}
+    for one, other in names:
+        a, b = getattr(event, one), getattr(event, other)
+        changed |= {one: np.where(swap, b, a), other: np.where(swap, a, b)}
+    return event._replace(**changed)
+
+
+def _row_kind(rate: Rate) -> str:
+    negative, positive = rate._condition()
+    if negative and positive:
+        return ""
+    return " with a positive label" if positive else " with a negative label"
+
+
+def _verdict(decision: str, bound_name: str, bound: float, needed: dict[str, int]) -> str:
+    if decision == "exceeds":
+        words = "exceed" if bound_name == "max_difference" else "fall below"
+        return f"shown to {words} {bound:g}"
+    if decision == "within":
+        words = "within" if bound_name == "max_difference" else "at least"
+        return f"shown to be {words} {bound:g}"
+    if not needed:
+        return "cannot tell with these counts: what is seen is the bound itself"
+    order = sorted(needed.items(), key=lambda item: -item[1])
+    (group, count), *others = order[:3]
+    more = "".join(f", {n:,} in {name}" for name, n in others)
+    left = f", and more in {len(order) - 3} others" if len(order) > 3 else ""
+    return f"cannot tell with these counts: about {count:,} more rows in {group}{more}{left}"
+
+
+def _scores_of(
+    part: _Attribute,
+    group: Int,
+    score: Float,
+    positive: NDArray[np.bool_],
+    weight: Float | None,
+    options: _Options,
+) -> list[GroupScore]:
+    """Return ranking and calibration of every group of an attribute."""
+    order = np.argsort(group, kind="stable")
+    ends = np.searchsorted(group[order], np.arange(len(part.labels) + 1))
+    edges = np.linspace(0.0, 1.0, _N_BINS + 1)
+    lines = []
+    for g, label in enumerate(part.labels):
+        rows = order[ends[g] : ends[g + 1]]
+        s, y = score[rows], positive[rows]
+        w = np.ones(len(rows)) if weight is None else weight[rows]
+        s, y, w = s[w > 0], y[w > 0], w[w > 0]
+        total = w.sum()
+        auc, worth = area_under_curve(s, y, None if weight is None else w)
+        auc_lower, auc_upper = wilson_interval(auc, worth, options.confidence)
+        mean_score, rate = w @ s / total, w @ y / total
+        # The excess of score over label, in [-1, 1], as a rate in [0, 1].
+        excess = _mean_of(0.5 * (1 + s - y), w)
+        low, high = wilson_interval(*excess, options.confidence)
+        bins = []
+        which = np.clip(np.searchsorted(edges, s, side="left") - 1, 0, _N_BINS - 1)
+        for b in range(_N_BINS):
+            inside = which == b
+            count, mass = int(inside.sum()), w[inside].sum()
+            share, kish = _mean_of(y[inside].astype(float), w[inside])
+            limits = wilson_interval(share, kish, options.confidence)
+            mean = float(w[inside] @ s[inside] / mass) if count else np.nan
+            ends_of = float(edges[b].round(10)), float(edges[b + 1].round(10))
+            bins.append(ScoreBin(*ends_of, count, mean, share, *map(float, limits)))
+        lines.append(
+            GroupScore(
+                part.name,
+                label,
+                len(s),
+                auc,
+                float(auc_lower),
+                float(auc_upper),
+                float(mean_score),
+                float(rate),
+                float(mean_score - rate),
+                float(2 * low - 1),
+                float(2 * high - 1),
+                tuple(bins),
+            )
+        )
+    return lines
+
+
+def _mean_of(values: Float, weight: Float) -> tuple[float, float]:
+    """Return a weighted mean of values in [0, 1], and the binomial rows that it is worth."""
+    nothing = np.zeros(len(values), dtype=np.intp)
+    cells = cell_moments(values, nothing, nothing, weight, 1)
+    found = rates_of_cells(cells, *_arrays([SELECTION_RATE]))
+    return float(found.rate[0, 0]), float(found.effective[0, 0])
+
+
+class _Column(NamedTuple):
+    """A sensitive attribute as levels, and as numbers for linear rules."""
+
+    name: str
+    labels: list[Any]
+    is_ordered: bool
+    centre: float
+    scale: float
+
+    @property
+    def features(self) -> list[str]:
+        """Names of its numbers: itself, or an indicator of each category."""
+        if self.is_ordered:
+            return [self.name]
+        return [f"[{self.name} is {checks.group_name(label)}]" for label in self.labels]
+
+    def design(self, codes: Int) -> Float:
+        """Return its numbers, shape (n_rows, n_features), from codes; -1 is an unknown level."""
+        if self.is_ordered:
+            values = np.array([float(label) for label in self.labels])
+            return ((values[codes] - self.centre) / self.scale)[:, None]
+        return (codes[:, None] == np.arange(len(self.labels))).astype(float)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SubgroupRule:
+    """Who belongs to a subgroup, in words and as a function of the attributes.
+
+    Attributes
+    ----------
+    text : str
+        The rule in words.
+    oracle : str
+        What found it.
+
+    See Also
+    --------
+    audit_subgroups : Finds one.
+    """
+
+    text: str
+    oracle: str
+    _columns: tuple[_Column, ...] = field(default=(), repr=False)
+    _subgroup: Subgroup | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        """Return the rule in words."""
+        return self.text
+
+    def __repr__(self) -> str:
+        """Return the rule in words."""
+        return f"<SubgroupRule: {self.text}>"
+
+    def contains(self, sensitive_features: Any) -> NDArray[np.bool_]:
+        """Return which rows are in the subgroup.
+
+        Parameters
+        ----------
+        sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
+            The attributes, in the order in which the rule was found. Numbers between known ones
+            count as the next known one below, categories unknown to the rule as none of them.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Booleans.
+        """
+        parts = checks._split_columns(sensitive_features, "sensitive_features")
+        if len(parts) != len(self._columns) or self._subgroup is None:
+            names = [column.name for column in self._columns]
+            msg = f"sensitive_features must have the columns {names}, got {len(parts)}."
+            raise ValueError(msg)
+        codes, design = [], []
+        for column, part in zip(self._columns, parts, strict=True):
+            own, labels = checks.factorize(part)
+            if None in labels and None not in column.labels:
+                msg = (
+                    f"sensitive_features must not have missing values, got some in {column.name}."
+                )
+                raise ValueError(msg)
+            if column.is_ordered:
+                values = np.array([float(label) for label in labels])
+                known = np.array([float(label) for label in column.labels])
+                level = np.searchsorted(known, values, side="right") - 1
+                codes.append(np.clip(level, 0, len(known) - 1)[own])
+                design.append(((values - column.centre) / column.scale)[own][:, None])
+            else:
+                place = {label: i for i, label in enumerate(column.labels)}
+                codes.append(np.array([place.get(label, -1) for label in labels])[own])
+                design.append(column.design(codes[-1]))
+        # Masks get a level more, the last, that stands for unknown ones: of a rule that excludes
+        # categories it is a part.
+        table = np.stack(codes, axis=1)
+        boxes = tuple(
+            tuple(
+                allowed if column.is_ordered else np.append(allowed, allowed.mean() > 0.5)
+                for allowed, column in zip(box, self._columns, strict=True)
+            )
+            for box in self._subgroup.boxes
+        )
+        return self._subgroup._replace(boxes=boxes).contains(table, np.hstack(design))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SubgroupAudit:
+    """The worst subgroup that `audit_subgroups` found, measured on rows that it was not found on.
+
+    Prints as a summary.
+
+    Attributes
+    ----------
+    rate : str
+        Name of the rate.
+    rule : SubgroupRule
+        Who is in the subgroup.
+    candidates : tuple of (SubgroupRule, float)
+        What every oracle found, with its violation where it was found, the largest first.
+    n_searched, n_tested : int
+        Rows of both parts.
+    rows : int
+        Tested rows in the subgroup that the rate is taken over.
+    share : float
+        Their share of all tested rows, by weight.
+    value, rest : float
+        The rate in the subgroup and of all others, on tested rows.
+    difference, lower, upper : float
+        Rate in the subgroup minus that of the others, with its interval.
+    violation, violation_lower, violation_upper : float
+        Share of the subgroup times how far its rate is from the overall one, on tested rows, with
+        its interval; below 0 where tested rows differ in the other direction.
+    searched_violation : float
+        The same where the subgroup was found: optimistic.
+    bound : float
+        Largest violation there of any set of attribute values, readable or not.
+    p_value : float
+        Of no difference, one-sided in the direction found. One test: nothing to correct.
+    confidence : float
+        Of the intervals.
+
+    See Also
+    --------
+    audit_subgroups : Makes one.
+    """
+
+    rate: str
+    rule: SubgroupRule
+    candidates: tuple[tuple[SubgroupRule, float], ...]
+    n_searched: int
+    n_tested: int
+    rows: int
+    share: float
+    value: float
+    rest: float
+    difference: float
+    lower: float
+    upper: float
+    violation: float
+    violation_lower: float
+    violation_upper: float
+    searched_violation: float
+    bound: float
+    p_value: float
+    confidence: float
+
+    def __repr__(self) -> str:
+        """Return the finding, in a line."""
+        return (
+            f"<SubgroupAudit: {self.rate.replace('_', ' ')} {self.value:.3f} against "
+            f"{self.rest:.3f}, p = {self.p_value:.2g}: {self.rule.text}>"
+        )
+
+    def __str__(self) -> str:
+        """Return what was found, where, and by what."""
+        shown = "differs" if self.p_value < 1 - self.confidence else "is not shown to differ"
+        lines = [
+            f"Subgroup: {self.rule.text}",
+            f"{self.rate.replace('_', ' ')} {self.value:.3f} against {self.rest:.3f} of all "
+            f"others: {self.difference:+.3f} [{self.lower:+.3f}, {self.upper:+.3f}], "
+            f"{shown} (p = {self.p_value:.2g})",
+            f"{self.rows:,} of {self.n_tested:,} tested rows, {self.share:.1%}; size-weighted "
+            f"violation {self.violation:.4f} [{self.violation_lower:.4f}, "
+            f"{self.violation_upper:.4f}]",
+            f"Found on {self.n_searched:,} other rows with violation "
+            f"{self.searched_violation:.4f}; no set of attribute values exceeds {self.bound:.4f} "
+            "there.",
+            "By oracle:",
+        ]
+        width = max(len(rule.oracle) for rule, _ in self.candidates)
+        lines += [
+            f"  {violation:.4f}  {rule.oracle:<{width}}  {rule.text}"
+            for rule, violation in self.candidates
+        ]
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the finding as plain numbers, strings, lists and dictionaries.
+
+        Returns
+        -------
+        dict
+            With ``schema`` and ``version``; rules as their text.
+        """
+        found: dict[str, Any] = {"schema": f"{_SCHEMA}_subgroups", "version": _VERSION}
+        for part in fields(self):
+            if part.name == "rule":
+                found["rule"], found["oracle"] = self.rule.text, self.rule.oracle
+            elif part.name == "candidates":
+                found["candidates"] = [
+                    {"rule": rule.text, "oracle": rule.oracle, "violation": violation}
+                    for rule, violation in self.candidates
+                ]
+            else:
+                found[part.name] = _plain(getattr(self, part.name))
+        return found
+
+
+def audit_subgroups(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    sensitive_features: Any,
+    rate: Rate = SELECTION_RATE,
+    sample_weight: ArrayLike | None = None,
+    oracles: Sequence[str] = ("conjunction", "linear", "tree"),
+    max_depth: int = 3,
+    test_size: float = 0.5,
+    confidence: float = 0.95,
+    pos_label: Any = None,
+    missing: str = "error",
+    random_state: Any = 0,
+) -> SubgroupAudit:
+    """Find the worst subgroup on one half of the rows and test it on the other.
+
+    Groups that each attribute makes may all be served alike while some combination of attributes
+    is not. This looks for the subgroup with the largest size-weighted violation: its share of the
+    rows times how far its rate is from the overall one [1]_.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        True labels, of two kinds.
+    y_pred : array-like of shape (n_samples,) or (n_samples, 2)
+        Decisions of any classifier, or the probability of each, as in `audit`.
+    sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
+        The attributes that subgroups are made of. Numbers are ordered, so that intervals mean
+        something; everything else is a category. Make categories stored as numbers strings.
+    rate : Rate, default=SELECTION_RATE
+        The rate to compare, such as ``FALSE_POSITIVE_RATE`` or ``FALSE_NEGATIVE_RATE`` of
+        `fairlearnkit.constraints`.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows, >= 0.
+    oracles : sequence of {"conjunction", "linear", "tree"}
+        Where to look; by default everywhere. Conjunctions of categories and intervals; linear
+        thresholds of standardised numbers and indicators; unions of the leaves of small trees.
+    max_depth : int, default=3
+        Most attributes in a conjunction, >= 1; trees have this depth and at least 4.
+    test_size : float, default=0.5
+        Share of the rows to test on, in (0, 1).
+    confidence : float, default=0.95
+        Of the intervals, in (0, 1).
+    pos_label : int, float, bool or str, default=None
+        The label whose prediction counts as selection; None means the larger of the two.
+    missing : {"error", "group"}, default="error"
+        Whether missing values are an error, or a category of their own (in numbers always an
+        error).
+    random_state : int, RandomState instance or None, default=0
+        Which rows are tested; the shuffle is within each label.
+
+    Returns
+    -------
+    SubgroupAudit
+        Prints as a summary; `rule` tells who is in the subgroup, of any rows.
+
+    Raises
+    ------
+    ValueError
+        If labels are not of two kinds, a half has no rows for the rate, all rows have the same
+        attributes, or a parameter is out of its range.
+
+    See Also
+    --------
+    audit : Groups and intersections that are given.
+
+    Notes
+    -----
+    With the residuals ``R_i = s_i (v_i - mean v) / sum s`` of the rows that the rate is taken
+    over, the violation of a subgroup is ``|sum of its R_i|``: linear in who belongs, so that
+    auditing is weighted classification of the sign of the residuals. It is hard in the worst case
+    [1]_; the oracles are heuristics, each followed by an exact search of its threshold, and the
+    largest violation wins. What another search would find is at most `bound`.
+
+    The largest violation of many is too large where it was found. On the other rows the subgroup
+    is fixed in advance: the p-value is that of one score test, valid whatever was searched, if
+    rows are independent. Fix class and attributes before looking; a second audit on the same rows
+    is a second test.
+
+    References
+    ----------
+    .. [1] M. Kearns, S. Neel, A. Roth, Z. S. Wu, "Preventing Fairness Gerrymandering: Auditing and
+       Learning for Subgroup Fairness", ICML 2018, definitions 2.1 to 2.3.
+    .. [2] M. Kearns, S. Neel, A. Roth, Z. S. Wu, "An Empirical Study of Rich Subgroup Fairness for
+       Machine Learning", FAT* 2019.
+
+    Examples
+    --------
+    Half of the women and half of the men are accepted, half of the young and half of the old; but
+    mostly young women and old men:
+
+    >>> import numpy as np
+    >>> from fairlearnkit import audit_subgroups
+    >>> rng = np.random.default_rng(0)
+    >>> sex, age = rng.choice(["f", "m"], 4000), rng.integers(20, 60, 4000)
+    >>> y_pred = (rng.random(4000) < np.where((sex == "f") == (age < 40), 0.8, 0.2)).astype(int)
+    >>> found = audit_subgroups(
+    ...     rng.integers(2, size=4000), y_pred, sensitive_features={"sex": sex, "age": age}
+    ... )
+    >>> print(found.rule)
+    sex is f and age <= 39; or sex is m and age >= 40
+    >>> found.p_value < 0.001
+    True
+    """
+    _check_subgroup_options(rate, oracles, max_depth, test_size, confidence, missing)
+    positive, accepted = _read_rows(y_true, y_pred, pos_label)
+    n_rows = len(positive)
+    weight = checks.check_weights(sample_weight, positive)
+    s = np.ones(n_rows) if weight is None else weight
+    columns, codes = _attribute_columns(sensitive_features, n_rows, missing)
+
+    label = positive.astype(np.intp)
+    counted, condition = rate._counted(), np.array(rate._condition())[label]
+    base = counted[label, 0].astype(float)
+    value = base + (counted[label, 1] - base) * accepted
+    tested = _tested_rows(label, test_size, random_state)
+    for name, part in (("searched", ~tested), ("tested", tested)):
+        if not (s * condition)[part].sum() > 0:
+            msg = (
+                f"The {rate.label} needs rows to be taken over in both parts, got none among the "
+                f"{int(part.sum())} {name} rows. Give more rows or another test_size."
+            )
+            raise ValueError(msg)
+
+    levels, place = distinct(codes, tuple(len(column.labels) for column in columns))
+    if len(levels) < 2:
+        msg = "sensitive_features must differ between rows, got the same attributes in all."
+        raise ValueError(msg)
+    design = np.hstack([column.design(levels[:, j]) for j, column in enumerate(columns)])
+    residual = _residuals(value, s * condition * ~tested, s[~tested].sum())
+
+    def by_point(values: Float) -> Float:
+        return np.bincount(place, values, len(levels)).astype(np.float64)
+
+    points = Points(
+        codes=levels,
+        n_levels=tuple(len(column.labels) for column in columns),
+        ordered=tuple(column.is_ordered for column in columns),
+        design=design,
+        gain=by_point(residual),
+        above=by_point(np.maximum(residual, 0.0)),
+        below=by_point(np.maximum(-residual, 0.0)),
+        mass=by_point(s * condition * ~tested),
+    )
+    found = worst_subgroups(points, tuple(oracles), max_depth)
+    rules = [
+        SubgroupRule(_rule_text(subgroup, columns), subgroup.oracle, tuple(columns), subgroup)
+        for subgroup in found
+    ]
+    member = found[0].contains(levels, design)[place]
+    sign = 1.0 if found[0].total >= 0 else -1.0
+    return SubgroupAudit(
+        rate=rate.name,
+        rule=rules[0],
+        candidates=tuple(
+            (rule, abs(subgroup.total)) for rule, subgroup in zip(rules, found, strict=True)
+        ),
+        n_searched=int((~tested).sum()),
+        n_tested=int(tested.sum()),
+        searched_violation=abs(found[0].total),
+        bound=all_subsets_bound(points.gain),
+        confidence=float(confidence),
+        **_tested_subgroup(
+            member[tested], value[tested], condition[tested], s[tested], sign, float(confidence)
+        ),
+    )
+
+
+def _check_subgroup_options(
+    rate: Any, oracles: Any, max_depth: Any, test_size: Any, confidence: Any, missing: Any
+) -> None:
+    if not isinstance(rate, Rate):
+        msg = f"rate must be a Rate such as SELECTION_RATE, got {rate!r}."
+        raise ValueError(msg)
+    known = ("conjunction", "linear", "tree")
+    if isinstance(oracles, str) or not oracles or not set(oracles) <= set(known):
+        msg = f"oracles must be one or more of {known} in a sequence, got {oracles!r}."
+        raise ValueError(msg)
+    if not isinstance(max_depth, Integral) or isinstance(max_depth, bool) or max_depth < 1:
+        msg = f"max_depth must be a whole number of 1 or more, got {max_depth!r}."
+        raise ValueError(msg)
+    for name, value in (("test_size", test_size), ("confidence", confidence)):
+        if not _is_number(value) or not 0 < value < 1:
+            msg = f"{name} must be in (0, 1), got {value!r}."
+            raise ValueError(msg)
+    if missing not in ("error", "group"):
+        msg = f"missing must be 'error' or 'group', got {missing!r}."
+        raise ValueError(msg)
+
+
+def _attribute_columns(values: Any, n_rows: int, missing: str) -> tuple[list[_Column], Int]:
+    """Return the attributes, and the level of each in every row, shape (n_rows, n_columns)."""
+    what = "sensitive_features"
+    parts = checks._split_columns(values, what)
+    columns, codes = [], []
+    for name, part in zip(_names(values, len(parts)), parts, strict=True):
+        own, labels = checks.encode_groups(part, n_rows, missing=missing, what=what)
+        numeric = [label for label in labels if label is not None]
+        is_ordered = bool(numeric) and all(_is_number(label) for label in numeric)
+        if is_ordered and None in labels:
+            msg = (
+                f"Numbers in sensitive_features must not be missing, got some in {name}. Fill "
+                "them in, or put the numbers into named classes."
+            )
+            raise ValueError(msg)
+        centre, scale = 0.0, 1.0
+        if is_ordered:
+            numbers = np.array([float(label) for label in labels])[own]
+            centre, scale = float(numbers.mean()), float(numbers.std()) or 1.0
+        columns.append(_Column(name, labels, is_ordered, centre, scale))
+        codes.append(own)
+    return columns, np.stack(codes, axis=1)
+
+
+def _tested_rows(label: Int, test_size: float, random_state: Any) -> NDArray[np.bool_]:
+    """Return which rows to test on, the same share of each label."""
+    rng = check_random_state(random_state)
+    tested = np.zeros(len(label), dtype=bool)
+    for kind in (0, 1):
+        rows = rng.permutation(np.flatnonzero(label == kind))
+        tested[rows[: round(test_size * len(rows))]] = True
+    return tested
+
+
+def _residuals(value: Float, weight: Float, total: float) -> Float:
+    """Return weighted residuals from the mean, as shares of the total weight."""
+    return np.asarray(weight * (value - weight @ value / weight.sum()) / total)
+
+
+def _tested_subgroup(
+    member: NDArray[np.bool_],
+    value: Float,
+    condition: NDArray[np.bool_],
+    s: Float,
+    sign: float,
+    confidence: float,
+) -> dict[str, Any]:
+    """Return what tested rows say of a subgroup that was fixed before."""
+    nothing = np.zeros(int(condition.sum()), dtype=np.intp)
+    unit = (~member[condition]).astype(np.intp)
+    cells = cell_moments(value[condition], nothing, unit, s[condition], 2)
+    found = rates_of_cells(cells, *_arrays([SELECTION_RATE]))
+    inside, outside = found.rate[0]
+    sides = inside, found.effective[0, 0], outside, found.effective[0, 1]
+    lower, upper = newcombe_interval(*sides, confidence)
+    statistic = sign * float(difference_statistic(*sides))
+    # What each row contributes to the violation, the estimated means included.
+    weight = s * condition
+    base, share = weight @ value / weight.sum(), weight @ member / weight.sum()
+    contribution = sign * condition * (member - share) * (value - base)
+    violation = float(s @ contribution / s.sum())
+    error = np.sqrt(s**2 @ (contribution - violation) ** 2) / s.sum()
+    half = float(ndtri(0.5 + confidence / 2) * error)
+    return {
+        "rows": int((condition & member & (s > 0)).sum()),
+        "share": float(weight @ member / s.sum()),
+        "value": float(inside),
+        "rest": float(outside),
+        "difference": float(inside - outside),
+        "lower": float(lower),
+        "upper": float(upper),
+        "violation": violation,
+        "violation_lower": violation - half,
+        "violation_upper": violation + half,
+        "p_value": 1.0 if np.isnan(statistic) else float(ndtr(-statistic)),
+    }
+
+
+def _rule_text(subgroup: Subgroup, columns: Sequence[_Column]) -> str:
+    if subgroup.boxes:
+        return "; or ".join(_box_text(box, columns) for box in subgroup.boxes)
+    return _linear_text(subgroup, columns)
+
+
+def _box_text(box: Any, columns: Sequence[_Column]) -> str:
+    parts = [
+        _levels_text(column, allowed)
+        for column, allowed in zip(columns, box, strict=True)
+        if not allowed.all()
+    ]
+    return " and ".join(parts) if parts else "everyone"
+
+
+def _levels_text(column: _Column, allowed: NDArray[np.bool_]) -> str:
+    """Return a condition on one attribute in words."""
+    if column.is_ordered:
+        first, last = np.flatnonzero(allowed)[[0, -1]]
+        low, high = (f"{column.labels[i]:g}" for i in (first, last))
+        if first == 0:
+            return f"{column.name} <= {high}"
+        if last == len(allowed) - 1:
+            return f"{column.name} >= {low}"
+        return f"{column.name} = {low}" if first == last else f"{low} <= {column.name} <= {high}"
+    names = [checks.group_name(label) for label in column.labels]
+    named = [name for name, is_in in zip(names, allowed, strict=True) if is_in]
+    others = [name for name, is_in in zip(names, allowed, strict=True) if not is_in]
+    if len(named) <= len(others):
+        return f"{column.name} is {' or '.join(named)}"
+    return f"{column.name} is not {' or '.join(others)}"
+
+
+def _linear_text(subgroup: Subgroup, columns: Sequence[_Column], most: int = 6) -> str:
+    """Return a linear rule in the units of the attributes, its largest terms first."""
+    names = [name for column in columns for name in column.features]
+    spread = [column for column in columns for _ in column.features]
+    weights = np.asarray(subgroup.weights)
+    size = float(np.abs(weights).max()) or 1.0
+    threshold = subgroup.threshold / size
+    terms: list[str] = []
+    for i in np.argsort(-np.abs(weights), kind="stable"):
+        slope = weights[i] / size / spread[i].scale
+        threshold += slope * spread[i].centre
+        if slope and len(terms) < most:
+            terms.append(f"{slope:+.3g} {names[i]}")
+    left = int(np.count_nonzero(weights)) - len(terms)
+    more = f" + {left} smaller terms" if left > 0 else ""
+    return f"{' '.join(terms)}{more} > {threshold:.3g}"

@@ -1,0 +1,635 @@
+"""Audit reports: numbers, verdicts, formats, bad input; subgroups found and tested."""
+
+import json
+import pickle
+import warnings
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from helpers import counted_rate
+from scipy.stats import kstest
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from fairlearnkit import (
+    AllOf,
+    DemographicParity,
+    EqualizedOdds,
+    ErrorRateParity,
+    GroupThresholdClassifier,
+    audit,
+    audit_estimator,
+    audit_subgroups,
+)
+from fairlearnkit._kernels.intervals import newcombe_interval, wilson_interval
+from fairlearnkit.audit import _tested_rows
+from fairlearnkit.constraints import (
+    FALSE_NEGATIVE_RATE,
+    FALSE_POSITIVE_RATE,
+    SELECTION_RATE,
+    TRUE_POSITIVE_RATE,
+)
+from fairlearnkit.datasets import load_adult, make_group_classification
+from fairlearnkit.exceptions import DegenerateGroupWarning
+from fairlearnkit.metrics import disparity
+
+
+def people(n=2000, seed=0):
+    """Return labels, scores, decisions and two attributes; women are accepted less often."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {"sex": rng.choice(["f", "m"], n), "age": rng.choice(["old", "young"], n)}
+    )
+    score = np.clip(rng.beta(2, 3, n) + 0.1 * (frame["sex"] == "m").to_numpy(), 0, 1)
+    y = (rng.random(n) < score).astype(int)
+    return frame, y, score, (score > 0.5).astype(int)
+
+
+def one(report, **wanted):
+    """Return the only rate of a report with these values."""
+    (found,) = [r for r in report.rates if all(getattr(r, k) == v for k, v in wanted.items())]
+    return found
+
+
+def test_every_group_and_intersection():
+    """Rates, counts and intervals are those of direct counting, for columns and their product."""
+    frame, y, _, pred = people()
+    report = audit(y, pred, sensitive_features=frame)
+    assert report.attributes == ("sex", "age", "sex x age")
+    assert len(report.rates) == 4 * (2 + 2 + 4)
+    rows = ((frame["sex"] == "f") & (frame["age"] == "old")).to_numpy()
+    for rate in (SELECTION_RATE, TRUE_POSITIVE_RATE, FALSE_POSITIVE_RATE):
+        found = one(report, attribute="sex x age", group=("f", "old"), rate=rate.name)
+        expected = counted_rate(rate.name, y[rows], pred[rows], np.ones(rows.sum()))
+        np.testing.assert_allclose(found.value, expected)
+        limits = wilson_interval(expected, found.rows)
+        np.testing.assert_allclose((found.lower, found.upper), limits)
+    found = one(report, attribute="sex", group="f", rate="true_positive_rate")
+    assert found.rows == ((frame["sex"] == "f") & (y == 1)).sum()
+
+
+def test_two_groups_by_hand():
+    """60 of 200 against 80 of 200: the gap 0.1 with Newcombe's limits, noise floor √(2/π) σ."""
+    sex = np.repeat(["f", "m"], 200)
+    pred = np.repeat([1, 0, 1, 0], [60, 140, 80, 120])
+    report = audit(np.arange(400) % 2, pred, sensitive_features=sex, criteria=DemographicParity())
+    (finding,) = report.criteria
+    np.testing.assert_allclose(finding.difference, 0.1)
+    limits = newcombe_interval(0.4, 200, 0.3, 200)
+    np.testing.assert_allclose((finding.difference_lower, finding.difference_upper), limits)
+    np.testing.assert_allclose(finding.ratio, 0.75)
+    error = np.sqrt(0.35 * 0.65 / 100)
+    np.testing.assert_allclose(finding.noise_floor, np.sqrt(2 / np.pi) * error, rtol=1e-5)
+    np.testing.assert_allclose(finding.detectable, 2.8016 * error, rtol=1e-4)
+    assert (finding.highest, finding.lowest) == ("m", "f")
+
+
+@pytest.mark.parametrize(
+    ("criterion", "decision", "words"),
+    [
+        (DemographicParity(max_difference=0.05), "exceeds", "shown to exceed 0.05"),
+        (DemographicParity(max_difference=0.2), "within", "shown to be within 0.2"),
+        (DemographicParity(min_ratio=0.9), "exceeds", "shown to fall below 0.9"),
+        (DemographicParity(min_ratio=0.5), "within", "shown to be at least 0.5"),
+        (DemographicParity(max_difference=0.1), "unclear", "cannot tell with these counts"),
+    ],
+)
+@pytest.mark.parametrize("interval", ["score", "exact"])
+def test_verdicts(criterion, decision, words, interval):
+    """A gap of 10.5 points in 4,000 rows: what can be said depends on the bound."""
+    sex = np.repeat(["f", "m"], 2000)
+    pred = np.repeat([1, 0, 1, 0], [600, 1400, 810, 1190])
+    report = audit(
+        np.arange(4000) % 2, pred, sensitive_features=sex, criteria=criterion, interval=interval
+    )
+    assert report.criteria[0].decision == decision
+    assert report.criteria[0].verdict.startswith(words)
+
+
+@pytest.mark.parametrize(
+    "criterion", [DemographicParity(max_difference=0.05), DemographicParity(min_ratio=0.8)]
+)
+def test_needed_rows_tell(criterion):
+    """With the rows asked for at the same rates, the verdict is no longer open."""
+    sex = np.repeat(["f", "m"], [300, 300])
+    counts = np.array([111, 189, 99, 201])
+    report = audit(
+        np.arange(600) % 2,
+        np.repeat([1, 0, 1, 0], counts),
+        sensitive_features=sex,
+        criteria=criterion,
+    )
+    (finding,) = report.criteria
+    assert finding.decision == "unclear"
+    more = [finding.needed.get(f"group {group}", 0) for group in "fm"]
+    size = 300 + np.array(more)
+    grown = np.rint(np.stack([counts[::2] / 300 * size, counts[1::2] / 300 * size], 1)).astype(int)
+    report = audit(
+        np.arange(grown.sum()) % 2,
+        np.repeat([1, 0, 1, 0], grown.ravel()),
+        sensitive_features=np.repeat(["f", "m"], grown.sum(axis=1)),
+        criteria=criterion,
+    )
+    assert report.criteria[0].decision != "unclear"
+
+
+@pytest.mark.parametrize(
+    "criterion",
+    [
+        DemographicParity(),
+        DemographicParity(min_ratio=0.8),
+        EqualizedOdds(),
+        EqualizedOdds(reference="overall"),
+        EqualizedOdds(min_ratio=0.8, reference="overall"),
+        ErrorRateParity(),
+    ],
+)
+@pytest.mark.parametrize("kind", ["decisions", "probabilities", "weighted"])
+def test_numbers_are_those_of_the_metrics(criterion, kind):
+    """The audited gap or ratio is the one that the metric reports and the criterion bounds."""
+    frame, y, score, pred = people(600)
+    decided = score if kind == "probabilities" else pred
+    weight = np.random.default_rng(0).uniform(0.5, 2, 600) if kind == "weighted" else None
+    report = audit(y, decided, sensitive_features=frame, sample_weight=weight, criteria=criterion)
+    assert report.decisions == kind
+    finding = report.criteria[-1]
+    expected = disparity(criterion, y, decided, sensitive_features=frame, sample_weight=weight)
+    found = finding.ratio if finding.bound_name == "min_ratio" else finding.difference
+    np.testing.assert_allclose(found, expected)
+    for name in ("difference", "ratio"):
+        lower, upper = getattr(finding, f"{name}_lower"), getattr(finding, f"{name}_upper")
+        assert 0 <= lower <= getattr(finding, name) <= upper <= 1
+    assert 0 <= finding.noise_floor <= 1
+
+
+@pytest.mark.parametrize("criterion", [EqualizedOdds(), EqualizedOdds(reference="overall")])
+@pytest.mark.parametrize("kind", ["decisions", "probabilities", "weighted"])
+def test_exact_intervals_hold_score_intervals(criterion, kind):
+    """Exact intervals are the wider ones: rates, gaps, ratios, whatever decisions are."""
+    frame, y, score, pred = people(600)
+    given = {
+        "y_pred": score if kind == "probabilities" else pred,
+        "sample_weight": np.linspace(0.5, 2, 600) if kind == "weighted" else None,
+        "sensitive_features": frame,
+        "criteria": criterion,
+    }
+    sharp, sure = (audit(y, interval=name, **given) for name in ("score", "exact"))
+    for one_rate, other in zip(sharp.rates, sure.rates, strict=True):
+        assert other.lower <= one_rate.lower < one_rate.upper <= other.upper
+    for one_finding, other in zip(sharp.criteria, sure.criteria, strict=True):
+        for name in ("difference", "ratio"):
+            assert getattr(other, f"{name}_lower") <= getattr(one_finding, f"{name}_lower") + 1e-9
+            assert getattr(other, f"{name}_upper") >= getattr(one_finding, f"{name}_upper") - 1e-9
+            assert getattr(other, f"{name}_lower") <= getattr(other, name)
+            assert getattr(other, f"{name}_upper") >= getattr(other, name)
+
+
+def test_all_of_gets_a_verdict_each():
+    """The criteria of an AllOf are judged one by one, by their own bounds."""
+    frame, y, _, pred = people(400)
+    both = AllOf([DemographicParity(min_ratio=0.8), ErrorRateParity(max_difference=0.1)])
+    report = audit(y, pred, sensitive_features=frame["sex"], criteria=both)
+    assert [f.bound for f in report.criteria] == [0.8, 0.1]
+
+
+def test_inputs_agree():
+    """Frames, dicts, arrays, integer codes, string labels and equal weights say the same."""
+    frame, y, _, pred = people(500)
+    names = np.array(["no", "yes"])
+    reports = [
+        audit(y, pred, sensitive_features=frame),
+        audit(y, pred, sensitive_features=pl.DataFrame(frame.to_dict("list"))),
+        audit(y, pred, sensitive_features={"sex": frame["sex"], "age": frame["age"].to_numpy()}),
+        audit(names[y], names[pred], sensitive_features=frame),
+        audit(y.astype(bool), pred.astype(float), sensitive_features=frame),
+        audit(y, pred, sensitive_features=frame, sample_weight=np.full(500, 3.0)),
+        audit(1 - y, 1 - pred, sensitive_features=frame, pos_label=0),
+    ]
+    for report in reports[1:]:
+        assert report.to_dict() == reports[0].to_dict()
+    codes = np.unique(frame["sex"], return_inverse=True)[1]
+    by_code = audit(y, pred, sensitive_features=codes)
+    by_name = audit(y, pred, sensitive_features=frame["sex"].to_numpy())
+    np.testing.assert_allclose([r.value for r in by_code.rates], [r.value for r in by_name.rates])
+    assert [r.group for r in by_code.rates[::4]] == [0, 1]
+
+
+def test_weights_are_not_repeated_rows():
+    """Weights give the rates of repeated rows, but not their precision: a row is one person."""
+    frame, y, _, pred = people(500)
+    weight = np.random.default_rng(0).integers(1, 4, 500)
+    weighted = audit(y, pred, sensitive_features=frame["sex"], sample_weight=weight)
+    rows = np.repeat(np.arange(500), weight)
+    repeated = audit(y[rows], pred[rows], sensitive_features=frame["sex"].to_numpy()[rows])
+    for one_rate, other in zip(weighted.rates, repeated.rates, strict=True):
+        np.testing.assert_allclose(one_rate.value, other.value)
+        assert one_rate.upper - one_rate.lower > other.upper - other.lower
+
+
+def test_zero_weights_are_removed_rows():
+    """Rows of weight 0 change nothing, with equal weights and with others."""
+    frame, y, _, pred = people(500)
+    kept = np.arange(500) % 3 > 0
+    for weight in (np.ones(500), np.random.default_rng(0).uniform(0.5, 2, 500)):
+        with_zeros = audit(y, pred, sensitive_features=frame, sample_weight=weight * kept)
+        without = audit(
+            y[kept], pred[kept], sensitive_features=frame[kept], sample_weight=weight[kept]
+        )
+        np.testing.assert_allclose(
+            [(r.value, r.lower, r.p_value) for r in with_zeros.rates],
+            [(r.value, r.lower, r.p_value) for r in without.rates],
+        )
+
+
+def test_scores():
+    """AUC, calibration and bins by group are those of the rows."""
+    frame, y, score, pred = people()
+    report = audit(y, pred, sensitive_features=frame["sex"], y_score=score)
+    rows = (frame["sex"] == "f").to_numpy()
+    found = report.scores[0]
+    np.testing.assert_allclose(found.auc, roc_auc_score(y[rows], score[rows]))
+    assert found.auc_lower < found.auc < found.auc_upper
+    np.testing.assert_allclose(found.excess, score[rows].mean() - y[rows].mean())
+    assert found.excess_lower < 0 < found.excess_upper
+    assert sum(b.rows for b in found.bins) == rows.sum()
+    inside = rows & (score > 0.3) & (score <= 0.4)
+    np.testing.assert_allclose(found.bins[3].positive_rate, y[inside].mean())
+
+
+def test_simultaneous_intervals():
+    """Intervals that hold at once are wider, and narrower than without their dependence."""
+    frame, y, _, pred = people()
+    alone, together = (
+        audit(y, pred, sensitive_features=frame, simultaneous=s, interval="score")
+        for s in (False, True)
+    )
+    for one_rate, other in zip(alone.rates, together.rates, strict=True):
+        assert other.lower < one_rate.lower
+        assert other.upper > one_rate.upper
+
+
+def test_flags_keep_their_level():
+    """Where groups do not differ, any flag at all is rare; where one differs, it is found."""
+    rng = np.random.default_rng(0)
+    n, flagged = 1500, 0
+    for _ in range(60):
+        report = audit(
+            rng.integers(2, size=n),
+            rng.integers(2, size=n),
+            sensitive_features=rng.integers(8, size=n),
+        )
+        flagged += any(rate.flagged for rate in report.rates)
+    assert flagged <= 12  # 5 % of 60 is 3: 13 or more have a chance of 2e-5 at that
+    group = rng.integers(8, size=n)
+    pred = (rng.random(n) < np.where(group == 3, 0.9, 0.5)).astype(int)
+    for how in ("holm", "bh"):
+        report = audit(
+            rng.integers(2, size=n), pred, sensitive_features=group, multiple_testing=how
+        )
+        assert one(report, group=3, rate="selection_rate").flagged
+
+
+def test_small_and_empty_cells():
+    """Cells without rows are left out, named, and warned of."""
+    sex = np.repeat(["f", "m", "x"], [50, 50, 4])
+    y = np.concatenate([np.arange(100) % 2, np.zeros(4, dtype=int)])
+    with pytest.warns(DegenerateGroupWarning, match="1 rates are not defined"):
+        report = audit(y, y, sensitive_features=sex)
+    assert "group, x: true positive rate over 0 rows (no rows)" in report.notes
+    assert any("few rows" in note for note in report.notes)
+    assert np.isnan(one(report, group="x", rate="true_positive_rate").value)
+    assert "no rows" in str(report)
+    with pytest.warns(DegenerateGroupWarning):
+        report = audit(y[50:] * (sex[50:] == "m"), y[50:], sensitive_features=sex[50:])
+    assert report.criteria[1].decision == "undefined"
+    json.loads(report.to_json())
+
+
+def test_printing_and_formats():
+    """The table, the frame, the dictionary and JSON hold the same findings; the report pickles."""
+    frame, y, score, pred = people(300)
+    report = audit(y, pred, sensitive_features=frame, y_score=score)
+    text = str(report)
+    assert "sex x age" in text
+    assert "DemographicParity() by sex" in text
+    assert "verdicts" in repr(report)
+    found = json.loads(report.to_json())
+    assert (found["schema"], found["version"]) == ("fairlearnkit.audit", 1)
+    assert set(found) == {
+        "schema", "version", "n_rows", "confidence", "power", "interval", "simultaneous",
+        "decisions", "attributes", "rates", "criteria", "scores", "notes",
+    }  # fmt: skip
+    assert found["rates"][-1]["group"] == ["m", "young"]
+    assert len(report.to_frame()) == len(report.rates)
+    assert list(report.to_frame("criteria")["decision"]) == [f.decision for f in report.criteria]
+    assert len(report.to_frame("scores")) == 8
+    assert len(report.to_frame("bins")) == 80
+    with pytest.raises(ValueError, match="part must be"):
+        report.to_frame("all")
+    again = pickle.loads(pickle.dumps(report))
+    assert again.to_dict() == report.to_dict()
+    with pytest.raises(AttributeError):
+        report.n_rows = 0
+
+
+class Page(HTMLParser):
+    """Counts elements and collects what a page would load."""
+
+    def __init__(self):
+        super().__init__()
+        self.tags, self.sources, self.open = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.sources += [value for name, value in attrs if name in ("src", "href")]
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_html_is_one_page():
+    """Well formed, with a picture per attribute inside; it loads nothing and escapes names."""
+    frame, y, score, pred = people(300)
+    frame["sex"] = frame["sex"].replace({"f": "<f> & co"})
+    report = audit(y, pred, sensitive_features=frame, y_score=score)
+    text = report.to_html(title="Loans <2026>")
+    page = Page()
+    page.feed(text)
+    assert page.open == []
+    assert page.tags.count("img") == 3
+    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
+    assert "script" not in page.tags
+    assert "<f>" not in text
+    assert "&lt;f&gt; &amp; co" in text
+
+
+def test_plot():
+    """The picture shows the report's own numbers."""
+    frame, y, _, pred = people(300)
+    report = audit(y, pred, sensitive_features=frame)
+    display = report.plot("age")
+    np.testing.assert_allclose(
+        display.lower["selection_rate"],
+        [r.lower for r in report.rates if r.attribute == "age" and r.rate == "selection_rate"],
+    )
+    with pytest.raises(ValueError, match="attribute must be one of"):
+        report.plot("race")
+    import matplotlib.pyplot as plt
+
+    plt.close(display.figure_)
+
+
+def test_resample():
+    """Draws are reproducible, have the report's rates as their mean, and gaps of their own."""
+    frame, y, _, pred = people()
+    report = audit(y, pred, sensitive_features=frame)
+    found, again = (report.resample(500, attribute="sex") for _ in range(2))
+    np.testing.assert_array_equal(found.rates["error_rate"], again.rates["error_rate"])
+    rates = found.rates["selection_rate"]
+    expected = [r.value for r in report.rates if r.attribute == "sex"][::4]
+    np.testing.assert_allclose(rates.mean(axis=0), expected, atol=0.005)
+    np.testing.assert_allclose(found.difference["selection_rate"], np.ptp(rates, axis=1))
+    with pytest.raises(ValueError, match="n_resamples"):
+        report.resample(0)
+
+
+def test_estimator():
+    """A fitted classifier, a constrained one and its decisions give consistent reports."""
+    X, y, group = make_group_classification(1200, random_state=0)
+    clf = LogisticRegression().fit(X[:600], y[:600])
+    report = audit_estimator(clf, X[600:], y[600:], sensitive_features=group[600:])
+    direct = audit(
+        y[600:],
+        clf.predict(X[600:]),
+        sensitive_features=group[600:],
+        y_score=clf.predict_proba(X[600:])[:, 1],
+    )
+    assert report.to_dict() == direct.to_dict()
+
+    rule = GroupThresholdClassifier(clf, DemographicParity(max_difference=0.0), cv="prefit")
+    rule.fit(X[:600], y[:600], sensitive_features=group[:600])
+    report = audit_estimator(rule, X[:600], y[:600], sensitive_features=group[:600])
+    assert report.decisions == "probabilities"
+    assert report.criteria[0].difference < 1e-9
+    with pytest.raises(ValueError, match="Groups are needed"):
+        audit_estimator(clf, X, y)
+    by_column = audit_estimator(clf, X, y, sensitive_columns=lambda X: X[:, 0] > 0)
+    assert len(by_column.rates) == 8
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"y_true": [0, 1, 2, 0]}, "Labels must be of two kinds"),
+        ({"y_pred": [0, 1, 5, 0]}, "Labels must be of two kinds"),
+        ({"y_pred": [0.5, 0.1, 1.5, 0]}, r"probabilities in \[0, 1\]"),
+        ({"y_true": [0, 1]}, "inconsistent"),
+        ({"y_score": [0.1, 0.2, 1.4, 0]}, r"y_score must be probabilities .* in \[0, 1\]"),
+        ({"y_score": [0.1, 0.2]}, "y_score must have one value per row"),
+        ({"confidence": 1.0}, r"confidence must be in \(0, 1\), got 1.0"),
+        ({"confidence": "high"}, "confidence must be"),
+        ({"power": 0}, r"power must be in \(0, 1\)"),
+        ({"max_difference": 2}, "max_difference must be"),
+        ({"interval": "wald"}, "interval must be"),
+        ({"multiple_testing": "none"}, "multiple_testing must be"),
+        ({"criteria": "parity"}, "criteria must be"),
+        ({"rates": []}, "rates must be"),
+        ({"rates": [SELECTION_RATE] * 2}, "different names"),
+        ({"sensitive_features": ["a"] * 4}, "two groups at least, got one: a"),
+        ({"sensitive_features": ["a", "b", None, "a"]}, "missing values"),
+        ({"sensitive_features": [[1, 1], [2, 2], [3, 3], [1, 2]]}, "at most 4 groups, got 9"),
+        ({"max_groups": 1}, "max_groups must be"),
+        ({"missing": "drop"}, "missing must be"),
+        ({"sample_weight": [-1, 1, 1, 1]}, "sample_weight must be >= 0"),
+    ],
+)
+def test_bad_input(change, message):
+    """Errors say the rule and what came."""
+    given = {"y_true": [0, 1, 1, 0], "y_pred": [0, 1, 0, 1], "sensitive_features": list("abab")}
+    with pytest.raises(ValueError, match=message):
+        audit(**(given | change))
+
+
+def test_many_groups_where_asked_for():
+    """More groups than rows are audited when their number is named."""
+    groups = np.array([[1, 1], [2, 2], [3, 3], [1, 2]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DegenerateGroupWarning)
+        report = audit([0, 1, 1, 0], [0, 1, 0, 1], sensitive_features=groups, max_groups=9)
+    assert report.attributes == ("column 0", "column 1", "column 0 x column 1")
+
+
+# Subgroups
+
+
+def planted(seed, n=3000, low=0.25):
+    """Return people of whom older men in the private sector are accepted less often."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "sex": rng.choice(["f", "m"], n),
+            "age": rng.integers(20, 65, n),
+            "sector": rng.choice(["private", "public", "none"], n),
+        }
+    )
+    inside = (frame["sex"] == "m") & (frame["age"] >= 45) & (frame["sector"] == "private")
+    pred = (rng.random(n) < np.where(inside, low, 0.5)).astype(int)
+    return frame, rng.integers(2, size=n), pred, inside.to_numpy()
+
+
+def test_planted_subgroup_is_found():
+    """A subgroup of 7 % with a fifth of the rate is found, and always shown, in 20 samples."""
+    shown = overlap = 0
+    for seed in range(20):
+        frame, y, pred, inside = planted(seed, n=8000, low=0.1)
+        found = audit_subgroups(y, pred, sensitive_features=frame, oracles=["conjunction"])
+        members = found.rule.contains(frame)
+        shown += found.p_value < 0.05
+        overlap += (members & inside).sum() / (members | inside).sum() > 0.5
+    assert shown >= 19
+    # Size counts in the violation, so that a larger set around it may be worse.
+    assert overlap >= 12
+
+
+def test_nothing_to_find():
+    """Where decisions are independent of everything, p-values are uniform."""
+    p_values = []
+    for seed in range(150):
+        frame, y, pred, _ = planted(seed, n=600, low=0.5)
+        p_values.append(
+            audit_subgroups(y, pred, sensitive_features=frame, random_state=seed).p_value
+        )
+    assert kstest(p_values, "uniform").pvalue > 1e-4
+    assert np.mean(np.array(p_values) < 0.05) < 0.15
+
+
+@pytest.mark.parametrize("rate", [SELECTION_RATE, FALSE_POSITIVE_RATE, FALSE_NEGATIVE_RATE])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_reported_numbers_by_counting(rate, weighted):
+    """All of the tested rows: rates, sizes and violation are those of counting."""
+    frame, y, pred, _ = planted(0)
+    weight = np.random.default_rng(0).uniform(0.5, 2, len(y)) if weighted else None
+    found = audit_subgroups(
+        y, pred, sensitive_features=frame, rate=rate, sample_weight=weight, test_size=0.3
+    )
+    assert found.n_searched + found.n_tested == len(y)
+    tested = _tested_rows(y, 0.3, 0)
+    inside = found.rule.contains(frame)
+    s = np.ones(len(y)) if weight is None else weight
+
+    def rate_of(rows):
+        return counted_rate(rate.name, y[rows], pred[rows], s[rows])
+
+    np.testing.assert_allclose(found.value, rate_of(tested & inside))
+    np.testing.assert_allclose(found.rest, rate_of(tested & ~inside))
+    condition = np.array(rate._condition())[y]
+    for part, violation in ((tested, found.violation), (~tested, found.searched_violation)):
+        size = s[part & inside & condition].sum() / s[part].sum()
+        gap = rate_of(part & inside) - rate_of(part)
+        np.testing.assert_allclose(abs(violation), size * abs(gap), atol=1e-12)
+    assert found.searched_violation <= found.bound + 1e-12
+    assert found.candidates[0][1] == found.searched_violation
+    assert found.violation_lower < found.violation < found.violation_upper
+
+
+def test_as_bad_as_least_squares():
+    """The portfolio finds at least what least squares with a sweep finds alone."""
+    for seed in range(5):
+        frame, y, pred, _ = planted(seed)
+        found = audit_subgroups(y, pred, sensitive_features=frame)
+        by_oracle = {rule.oracle: violation for rule, violation in found.candidates}
+        assert found.searched_violation >= by_oracle["least squares"]
+
+
+def worst_half_space(frame, value, rows):
+    """Return the violation of least squares with a sweep, on given rows, by other means."""
+    design = pd.get_dummies(frame, dtype=float).to_numpy()
+    design = (design - design.mean(axis=0)) / np.maximum(design.std(axis=0), 1e-12)
+    residual = (value - value[rows].mean()) * rows / len(rows)
+    fit = LinearRegression().fit(design[rows], residual[rows])
+    score = fit.predict(design).round(9)
+    return max(abs(residual[score >= cut].sum()) for cut in np.unique(score[rows]))
+
+
+@pytest.mark.parametrize("rate", [SELECTION_RATE, FALSE_POSITIVE_RATE, FALSE_NEGATIVE_RATE])
+def test_adult_against_least_squares(rate):
+    """A plain model of Adult: at least what an independent search by least squares finds."""
+    X, y = load_adult(subset="test", return_X_y=True, as_frame=True)
+    X, y = X.iloc[:6000], (y.iloc[:6000] == ">50K").to_numpy().astype(int)
+    numbers = X.select_dtypes("number").to_numpy()
+    pred = make_pipeline(StandardScaler(), LogisticRegression()).fit(numbers, y).predict(numbers)
+    frame = X[["age", "sex", "race", "marital-status"]].astype({"age": float})
+    found = audit_subgroups(y, pred, sensitive_features=frame, rate=rate)
+
+    searched = ~_tested_rows(y, 0.5, 0)
+    condition = np.array(rate._condition())[y]
+    value = rate._counted()[y, pred].astype(float)
+    plain = worst_half_space(frame[searched], value[searched], condition[searched])
+    assert found.searched_violation >= plain - 1e-4
+    assert found.searched_violation <= found.bound
+    assert found.p_value < 1e-3
+
+
+def test_rules_in_words():
+    """Conditions name attributes and values; linear rules are in the attributes' own units."""
+    frame, y, pred, _ = planted(1, low=0.05)
+    found = audit_subgroups(y, pred, sensitive_features=frame, oracles=["conjunction"])
+    assert "sex is m" in found.rule.text
+    assert "sector is private" in found.rule.text
+    assert "age >= " in found.rule.text
+    assert str(found).startswith(f"Subgroup: {found.rule.text}")
+    assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["rule"] == found.rule.text
+
+    age = frame["age"].to_numpy()
+    pred = (age > 40.2).astype(int)
+    linear = audit_subgroups(y, pred, sensitive_features={"age": age}, oracles=["linear"])
+    np.testing.assert_array_equal(linear.rule.contains({"age": age}), age > 40.2)
+    slope, threshold = linear.rule.text.replace(" age > ", " ").split()
+    np.testing.assert_allclose(float(threshold) / float(slope), 40.5, atol=0.5)
+
+
+def test_rules_on_new_people():
+    """Numbers between known ones and unknown categories have a place; missing ones do not."""
+    frame, y, pred, _ = planted(1, low=0.05)
+    found = audit_subgroups(y, pred, sensitive_features=frame, oracles=["conjunction"])
+    new = pd.DataFrame(
+        {"sex": ["m", "m", "x"], "age": [90.5, 20.5, 50], "sector": ["private"] * 3}
+    )
+    np.testing.assert_array_equal(found.rule.contains(new), [True, False, False])
+    with pytest.raises(ValueError, match="must have the columns"):
+        found.rule.contains(new[["sex"]])
+    with pytest.raises(ValueError, match="missing"):
+        found.rule.contains(new.assign(sex=["m", None, "f"]))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rate": "selection_rate"}, "rate must be a Rate"),
+        ({"oracles": "tree"}, "oracles must be"),
+        ({"oracles": ["forest"]}, "oracles must be"),
+        ({"max_depth": 0}, "max_depth must be"),
+        ({"test_size": 1.0}, "test_size must be in"),
+        ({"confidence": 0}, "confidence must be in"),
+        ({"missing": "drop"}, "missing must be"),
+        ({"sensitive_features": ["a"] * 40}, "must differ between rows"),
+        ({"sensitive_features": [1.0, np.nan] * 20, "missing": "group"}, "must not be missing"),
+        ({"y_true": np.ones(40, dtype=int), "rate": FALSE_POSITIVE_RATE}, "needs rows"),
+    ],
+)
+def test_bad_input_to_subgroups(change, message):
+    """Errors say the rule and what came."""
+    given = {
+        "y_true": np.arange(40) % 2,
+        "y_pred": np.arange(40) % 2,
+        "sensitive_features": np.arange(40) % 4,
+    }
+    with pytest.raises(ValueError, match=message):
+        audit_subgroups(**(given | change))
