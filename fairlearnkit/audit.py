@@ -1852,7 +1852,7 @@ class SubgroupAudit:
         """Return the finding, in a line."""
         return (
             f"<SubgroupAudit: {self.rate.replace('_', ' ')} {self.value:.3f} against "
-            f"{self.rest:.3f}, p = {self.p_value:.2g}: {self.rule.text}>"
+            f"{self.rest:.3f}, {_p_text(self.p_value)}: {self.rule.text}>"
         )
 
     def __str__(self) -> str:
@@ -1862,7 +1862,7 @@ class SubgroupAudit:
             f"Subgroup: {self.rule.text}",
             f"{self.rate.replace('_', ' ')} {self.value:.3f} against {self.rest:.3f} of all "
             f"others: {self.difference:+.3f} [{self.lower:+.3f}, {self.upper:+.3f}], "
-            f"{shown} (p = {self.p_value:.2g})",
+            f"{shown} ({_p_text(self.p_value)})",
             f"{self.rows:,} of {self.n_tested:,} tested rows, {self.share:.1%}; size-weighted "
             f"violation {self.violation:.4f} [{self.violation_lower:.4f}, "
             f"{self.violation_upper:.4f}]",
@@ -1898,6 +1898,11 @@ class SubgroupAudit:
             else:
                 found[part.name] = _plain(getattr(self, part.name))
         return found
+
+
+def _p_text(p_value: float) -> str:
+    """Return a p-value in words: normal tails are not to be trusted without end."""
+    return "p < 1e-12" if p_value < 1e-12 else f"p = {p_value:.2g}"
 
 
 def audit_subgroups(
