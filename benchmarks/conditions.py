@@ -4,7 +4,7 @@
 
 What it says is in README.md.
 """
-# ruff: noqa: E402  (threads are set before NumPy starts them)
+# ruff: noqa: E402, PLC2701  (threads are set before NumPy starts them; one folder of scripts)
 
 import os
 

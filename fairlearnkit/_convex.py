@@ -37,7 +37,10 @@ Int = NDArray[np.intp]
 
 # What the conic solver is asked for, and where it cannot, its defaults: 1e-8. What it may leave
 # open is below what answers are held to.
-_TOLERANCES = ({"tol_gap_abs": 1e-10, "tol_gap_rel": 1e-10, "tol_feas": 1e-10}, {})
+_TOLERANCES: tuple[dict[str, float], ...] = (
+    {"tol_gap_abs": 1e-10, "tol_gap_rel": 1e-10, "tol_feas": 1e-10},
+    {},
+)
 # A relaxation or a price, in rate or in cost of order one, that an interior-point method may leave
 # of zero.
 _ZERO = 1e-8

@@ -232,11 +232,11 @@ class ReductionClassifier(GroupConstrainedClassifier):
     *Guarantee.* On the training rows and in expectation over the mixture, the constraint holds to
     1e-9 (1e-7 with `ConvexRates`). The cost is within `gap_` of the best mixture of all hypotheses
     that the learner has found and the programme has taken up; with a learner that minimises
-    weighted error exactly, of its whole class. The gap is relative to what the wrapped learner can find: another order of
-    knobs may find other models, and a better answer with as small a gap. On new people rates
-    differ by sampling error: measure on held-out rows. With ``constraint_data="crossfit"`` all of
-    this, and all fitted numbers, hold for the out-of-fold decisions, and the models that decide
-    are fitted on all rows.
+    weighted error exactly, of its whole class. The gap is relative to what the wrapped learner can
+    find: another order of knobs may find other models, and a better answer with as small a gap. On
+    new people rates differ by sampling error: measure on held-out rows. With
+    ``constraint_data="crossfit"`` all of this, and all fitted numbers, hold for the out-of-fold
+    decisions, and the models that decide are fitted on all rows.
 
     *Pickles* keep the models and never the rows: from one, `at` reads the models found so far, and
     raises where these settle the cost to less than `tol`.
