@@ -651,9 +651,9 @@ def fairness_frontier(
     knob_values : array-like of shape (n_knobs,), default=None
         Values of the knob, ascending. None, with no bounds given either, takes values from the
         noise floor of all rows (what a perfectly equal rule would show on them) to the disparity
-        of the model without a constraint: 21 for `at`, 9 where each is a fit. Criteria that compare
-        nothing (`MinimumRate`, `Capacity`, `ConvexRates` with one parameter) need them, and
-        `criteria` to measure.
+        of the model without a constraint: 21 for `at`, 9 where each is a fit. Criteria that
+        compare nothing (`MinimumRate`, `Capacity`, `ConvexRates` with one parameter) need them,
+        and `criteria` to measure.
     cv : int, splitter or iterable of splits, default=5
         Held-out folds; a whole number makes stratified ones.
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns), default=None
