@@ -806,16 +806,20 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
             sign = -1.0 if parts[i]._kind == Kind.FLOOR else 1.0
             reached = sign * np.ceil(sign * 1e4 * (bound + sign * needed) - 1e-6) / 1e4
             within_reach.append(parts[i]._in_words(reached))
+        missed = f"missed by {nearest.amount:.4g} or more"
         if len(wanted) == 1:
-            msg = f"{whose} meets {wanted[0]}: the nearest misses it by {nearest.amount:.4g}."
+            msg = (
+                f"{whose} meets {wanted[0]}: whatever is decided, it is {missed}. Relax it"
+                f"{': within reach is ' if within_reach else '.'}"
+            )
         else:
             msg = (
                 f"{whose} meets all of {' and '.join(wanted)}: they contradict each other, and "
-                f"the nearest misses them by {nearest.amount:.4g} in rate."
+                f"whatever is decided, one of them is {missed} in rate. Relax one of them"
+                f"{': within reach, as long as the others stay, is ' if within_reach else '.'}"
             )
         if within_reach:
-            others = " as long as the others stay" if len(wanted) > 1 else ""
-            msg += f" Within reach{others}: {', or '.join(within_reach)}."
+            msg += f"{', or '.join(within_reach)}."
         return InfeasibleConstraintError(msg)
 
     def _mixtures(self, moments: list[Moments]) -> dict[str, Any]:

@@ -690,6 +690,8 @@ def fairness_frontier(
         noise floor of all rows (what a perfectly equal rule would show on them) to the disparity
         of the model without a constraint, and a few looser ones up to no bound at all, since a
         rule without a bound may be less equal than that model: 21 for `at`, 9 where each is a fit.
+        Criteria that compare nothing (`MinimumRate`, `Capacity`, `ConvexRates` with one parameter)
+        need them, and `criteria` to measure.
     cv : int, splitter or iterable of splits, default=5
         Held-out folds; a whole number makes stratified ones. Test folds may leave out rows or
         repeat them, but no fold tests on rows that it is fitted on. To keep groups of rows

@@ -33,6 +33,8 @@ FEASIBILITY = 1e-9
 CONIC_FEASIBILITY = 1e-7
 # A weight that is zero but for rounding: it moves no rate by more than this.
 _NO_WEIGHT = 1e-12
+# A relaxation that the solver's tolerance grants in any case.
+_NO_AMOUNT = 1e-10
 
 
 class Mixture(NamedTuple):
@@ -312,9 +314,10 @@ def least_relaxation(
         )
     )
     upper_price, lower_price = given.by_row(solution.price, len(event))
+    amount = float(solution.x[n_columns])
     return Relaxation(
         weight=_weights(solution.x[:n_columns], block),
-        amount=float(max(solution.x[n_columns], 0.0)),
+        amount=amount if amount > _NO_AMOUNT else 0.0,
         upper_price=upper_price,
         lower_price=lower_price,
         rate_price=rate_price(moments, upper_price, lower_price),
