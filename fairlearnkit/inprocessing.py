@@ -16,7 +16,12 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from fairlearnkit import _validation as checks
 from fairlearnkit._base import GroupConstrainedClassifier, Interval, StrOptions, learner_score
-from fairlearnkit._kernels.hypotheses import Hypothesis, threshold_columns
+from fairlearnkit._kernels.hypotheses import (
+    Decisions,
+    Hypothesis,
+    ThresholdColumns,
+    threshold_columns,
+)
 from fairlearnkit._kernels.moments import Moments, group_rates, objective, violations
 from fairlearnkit._kernels.newton import (
     LogisticProblem,
@@ -40,6 +45,13 @@ _Solve = Callable[[Rows, Float], LogisticSolution]
 # Differences of mean scores along the path, in units of those of the plain model. Below zero they
 # are turned round: where mean scores are equal, shares of scores above a threshold need not be.
 _PATH = (0.75, 0.5, 0.25, 0.0, -0.25, -0.5, -1.0)
+
+# Scores that vary by no more than this, relative to those of the plain model, are what the solver
+# leaves of a model without coefficients. Any ranking by them is chance.
+_NOISE = {"newton": 1e-7, "cvxpy": 1e-4}
+# Log-odds and probabilities that differ by less are the same one: the order in which products are
+# summed depends on the place of the row.
+_ROUNDING = 1e-12
 
 
 class ConstrainedLogisticRegression(MixtureClassifier):
@@ -138,8 +150,7 @@ class ConstrainedLogisticRegression(MixtureClassifier):
     gap_ : float
         With ``finish=None``, ``loss_ - lower_bound_``: a duality gap, whatever the solver did.
         With `extra_constraints` it is that over intercepts within 1 of the one found. Otherwise
-        ``cost_ - lower_bound_``: near 0 for mixtures, what mixing would save for "single", and
-        what other thresholds would save on the training rows where the plain model is the answer.
+        ``cost_ - lower_bound_``: near 0 for mixtures, what mixing would save for "single".
     multipliers_ : ndarray of shape (n_events, n_groups)
         What one more unit of each rate (of each mean score, in loss, with ``finish=None``) costs
         at the optimum.
@@ -191,8 +202,14 @@ class ConstrainedLogisticRegression(MixtureClassifier):
     zero and beyond in a few warm-started steps, and a linear programme mixes these models at any
     of (at most) 200 thresholds each, and the two constant decisions, into the cheapest rule whose
     expected rates keep the bound on the training rows, to 1e-9. The path does not depend on the
-    bound: another knob costs no further fit. Where the plain model keeps the bound by its own
-    decisions it is the answer.
+    bound: another knob costs no further fit.
+
+    *A bound is never a gain.* Thresholds by which a model would cost less on the training rows
+    than the plain model does by its own decisions are left out: what they save there is mostly
+    chance. So relaxing the bound never raises `cost_`, `frontier_` is what `at` reaches, and where
+    the plain model keeps the bound by its own decisions it is the answer, unless a constant
+    decision costs less. A model without coefficients but for rounding ranks nobody: it is left
+    out too.
 
     The linear programme is exact for what the path offers. A strict bound on several rates at once
     may be met at less cost by `ReductionClassifier`, which fits models to the programme's prices.
@@ -444,27 +461,40 @@ class ConstrainedLogisticRegression(MixtureClassifier):
         return solve
 
     def _solved(
-        self, solve: _Solve, problem: LogisticProblem, rows: Rows, start: Float
+        self,
+        solve: _Solve,
+        problem: LogisticProblem,
+        rows: Rows,
+        start: Float,
+        share: float | None = None,
     ) -> LogisticSolution:
-        """Solve, count the steps, and report."""
+        """Solve, count the steps, and report: on the path, where on it."""
         begin = perf_counter()
         solution = solve(rows, start)
         self._effort["n_iter"] += solution.n_iter
         if self.verbose:
             spread = rows.spread(rows.matrix @ solution.theta).max(initial=0.0)
+            where = "" if share is None else f"path {share:+.2f}  "
             print(
-                f"[{type(self).__name__}] loss {solution.loss:.5f}  score difference "
+                f"[{type(self).__name__}] {where}loss {solution.loss:.5f}  score difference "
                 f"{spread:.4f}  gap {solution.loss - solution.lower_bound:.1e}  steps "
                 f"{solution.n_iter:>3}  {perf_counter() - begin:.2f} s"
             )
         return solution
 
     def _path(self, moments: Moments) -> Iterator[LogisticSolution]:
-        """Yield the plain model, and models of smaller and smaller differences of mean scores."""
+        """Yield the plain model, and models of smaller and smaller differences of mean scores.
+
+        Those without coefficients but for rounding are left out: they are constant decisions.
+        """
         problem, rows = self._problem(), self._rows(moments)
         solve = self._solver(problem)
         free = rows._replace(bound=np.full(len(rows.bound), np.inf))
-        plain = solution = self._solved(solve, problem, free, prior(problem))
+        plain = solution = self._solved(solve, problem, free, prior(problem), 1.0)
+        range_plain = float(np.ptp(problem.scores(plain.theta)))
+        if range_plain <= _ROUNDING:
+            yield plain._replace(theta=prior(problem))
+            return
         yield plain
         values = rows.values(plain.theta)
         spread = rows.spread(values)
@@ -476,11 +506,13 @@ class ConstrainedLogisticRegression(MixtureClassifier):
                 offset=rows.offset - min(share, 0.0) * values, bound=max(share, 0.0) * spread
             )
             try:
-                solution = self._solved(solve, problem, bounded, solution.theta)
+                solution = self._solved(solve, problem, bounded, solution.theta, share)
             except InfeasibleConstraintError:
                 # Extra constraints may keep mean scores apart: the path ends where they do.
                 return
-            yield solution
+            score = problem.scores(solution.theta)
+            if np.ptp(score) > _NOISE[self.solver] * range_plain:
+                yield solution
 
     def _as_model(self, theta: Float) -> LogisticRegression:
         """Return coefficients as scikit-learn's own model."""
@@ -502,9 +534,10 @@ class ConstrainedLogisticRegression(MixtureClassifier):
         return self._hypothesis((score >= threshold).astype(float), (model, threshold))
 
     def _score(self, model: LogisticRegression) -> Float:
+        """Return the probabilities by which a model ranks the training rows."""
         learner_X = self._training_rows("Another convex model").learner_X
-        return learner_score(
-            model, learner_X, "predict_proba", self.classes_, self._positive_class
+        return _without_rounding(
+            learner_score(model, learner_X, "predict_proba", self.classes_, self._positive_class)
         )
 
     def _extend_pool(self, moments: Moments) -> float:
@@ -520,9 +553,9 @@ class ConstrainedLogisticRegression(MixtureClassifier):
         price = slope[training.positive.astype(np.intp)]
         if training.sample_weight is not None:
             price = price * training.sample_weight
-        largest_gap = 0.0
-        for place, solution in enumerate(self._path(moments)):
-            largest_gap = max(largest_gap, solution.loss - solution.lower_bound)
+        # All of the path or, if a solver fails on the way, nothing of it.
+        solutions = list(self._path(moments))
+        for place, solution in enumerate(solutions):
             model = self._as_model(solution.theta)
             score = self._score(model)
             own = self._decided(model, score)
@@ -530,11 +563,13 @@ class ConstrainedLogisticRegression(MixtureClassifier):
                 self._plain = own
             columns = threshold_columns(model, score, score, price, self._decisions)
             self._pool.n_fits += 1
-            self._pool.add([own])
-            if columns is not None:
+            least = self._plain.cost - FEASIBILITY * max(self._costs)
+            if own.cost >= least:
+                self._pool.add([own])
+            if columns is not None and (columns := _costing(columns, least)) is not None:
                 self._pool.columns.append(columns)
         self._known_paths.add(structure)
-        return largest_gap
+        return max(solution.loss - solution.lower_bound for solution in solutions)
 
     def _turn(self) -> None:
         moments = self._moments()
@@ -572,7 +607,9 @@ class ConstrainedLogisticRegression(MixtureClassifier):
         mixture = settle(self._pool, moments, self.tol)
         progress = Progress.of(mixture, lower_bounds(self._pool, moments))
         rate_price = progress.rate_price
-        if _keeps(moments, self._plain):
+        # Of equally good rules scikit-learn's own.
+        is_least = self.finish == "single" or self._plain.cost <= progress.cost + self.tol
+        if is_least and _keeps(moments, self._plain):
             mixed, weights, rate_price = [self._plain], np.ones(1), np.zeros_like(rate_price)
         elif self.finish == "single":
             mixed, weights = [self._best_single(moments)], np.ones(1)
@@ -608,6 +645,25 @@ class ConstrainedLogisticRegression(MixtureClassifier):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _without_rounding(score: Float) -> Float:
+    """Return scores in which those that differ by rounding are equal."""
+    order = np.argsort(score, kind="stable")
+    ascending = score[order]
+    is_next = np.diff(ascending, prepend=-np.inf) > _ROUNDING
+    merged = np.empty_like(score)
+    merged[order] = ascending[is_next][np.cumsum(is_next) - 1]
+    return merged
+
+
+def _costing(columns: ThresholdColumns, least: float) -> ThresholdColumns | None:
+    """Return the thresholds that cost so much or more; None if there are none."""
+    kept = np.flatnonzero(columns.counted.cost >= least)
+    if not len(kept):
+        return None
+    decisions = Decisions(columns.counted.cost[kept], columns.counted.sums[kept])
+    return ThresholdColumns(columns.model, columns.threshold[kept], decisions, decisions)
 
 
 def _keeps(moments: Moments, hypothesis: Hypothesis) -> bool:

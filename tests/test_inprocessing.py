@@ -235,6 +235,48 @@ def test_weights_equal_repeated_rows_in_coefficients():
     assert weighted.loss_ == pytest.approx(repeated.loss_, abs=1e-12)
 
 
+@pytest.mark.parametrize("solver", ["newton", "cvxpy"])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_models_of_rounding_noise_rank_nobody(solver, fit_intercept):
+    """With more groups than features equal mean scores leave no coefficients: nothing to rank by.
+
+    Whatever the order of the rows, and repeated rows for weights, the rule costs and reaches the
+    same.
+    """
+    rng = np.random.default_rng(0)
+    X, y, _ = make_group_classification(600, base_rates=(0.6, 0.3), random_state=0)
+    groups = rng.integers(10, size=600)
+    options = {"solver": solver, "fit_intercept": fit_intercept}
+    constraint = EqualizedOdds(max_difference=0.05)
+    if solver == "cvxpy":
+        constraint = DemographicParity(max_difference=0.05)
+    clf = fit(constraint, X, y, groups, **options)
+    scale = np.abs(clf._pool.columns[0].model.coef_).max()
+    for columns in clf._pool.columns:
+        assert np.abs(columns.model.coef_).max() > 1e-3 * scale
+    if solver == "cvxpy":
+        return
+    order = rng.permutation(600)
+    moved = fit(constraint, X[order], y[order], groups[order], **options)
+    weight = rng.integers(1, 4, 600)
+    rows = np.repeat(np.arange(600), weight)
+    weighted = fit(constraint, X, y, groups, weight, **options)
+    repeated = fit(constraint, X[rows], y[rows], groups[rows], **options)
+    for one, other in ((clf, moved), (weighted, repeated)):
+        assert one.cost_ == pytest.approx(other.cost_, abs=1e-8)
+        assert one.disparity_ == pytest.approx(other.disparity_, abs=1e-8)
+
+
+def test_features_that_say_nothing_leave_constants():
+    """Features that are all equal make a plain model without coefficients, not noise."""
+    for fit_intercept in (True, False):
+        for C in (1.0, np.inf):
+            clf = fit(ODDS, 0 * X, C=C, fit_intercept=fit_intercept)
+            assert not clf.coef_.any()
+            assert not clf._pool.columns
+            assert clf.disparity_ == 0
+
+
 # ---------------------------------------------------------------------------------------------
 # The finished rule
 
@@ -351,6 +393,35 @@ def test_tighter_bound_never_lowers_the_cost(fitted):
     for knob, clf in list(zip(knobs, fits, strict=True))[2:]:
         assert curve(knob) == pytest.approx(clf.cost_, abs=1e-6)
     assert np.all(curve.lower_bound <= curve.cost + 1e-12)
+
+
+@pytest.mark.parametrize("costs", [None, {"fp": 1.0, "fn": 3.0}], ids=["equal", "unequal"])
+def test_curve_is_what_other_knobs_reach(costs):
+    """Curve and fits agree at every knob, and relaxing the bound never raises the cost."""
+    X, y, groups = make_group_classification(2000, base_rates=(0.6, 0.3), random_state=0)
+    clf = fit(DemographicParity(max_difference=0.02), X, y, groups, costs=costs)
+    plain = exact().fit(X, y).predict_proba(X)[:, 1] >= (0.5 if costs is None else 0.25)
+    its_gap = demographic_parity_difference(y, plain, sensitive_features=groups)
+    knobs = [0.0, 0.1, its_gap - 1e-3, its_gap + 1e-3, 0.5, 1.0]
+    cost = [clf.at(max_difference=knob).cost_ for knob in knobs]
+    assert np.all(np.diff(cost) <= 1e-9)
+    np.testing.assert_allclose([clf.frontier_(knob) for knob in knobs], cost, atol=1e-7)
+    for knob in knobs[3:]:
+        np.testing.assert_array_equal(clf.at(max_difference=knob).predict(X), plain)
+
+
+def test_a_cheaper_constant_is_the_answer_at_every_knob():
+    """Where deciding for everybody alike costs less than the plain model, at and curve say so."""
+    x = np.array([[0.0], [1.0], [2.0], [3.0], [9.0]] * 20)
+    y = np.array([0, 0, 0, 0, 1] * 20)
+    y[[4, 9, 14]] = 0  # the plain model accepts these
+    y[[0, 5, 10, 15, 20, 25]] = 1
+    group = np.arange(100) % 2
+    clf = fit(DemographicParity(max_difference=0.0), x, y, group, costs={"fp": 1.0, "fn": 0.05})
+    for knob in (0.0, 0.5, 1.0):
+        at = clf.at(max_difference=knob)
+        assert at.cost_ == pytest.approx(clf.frontier_(knob), abs=1e-9)
+        assert at.cost_ <= 0.05 * y.mean() + 1e-12
 
 
 def test_pickles_turn_the_knob_without_rows(fitted):

@@ -393,7 +393,7 @@ def _root(hessian: Float) -> Float:
     except LinAlgError:
         # Collinear columns without a penalty: any of the equally good steps will do.
         diagonal = np.diag(hessian)
-        ridge = 1e-10 * np.maximum(diagonal, 1e-6 * diagonal.max())
+        ridge = 1e-10 * np.maximum(diagonal, 1e-6 * (diagonal.max() or 1.0))
         return np.asarray(cholesky(hessian + np.diag(ridge), lower=True))
 
 
