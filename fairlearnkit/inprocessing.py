@@ -52,6 +52,8 @@ _NOISE = {"newton": 1e-7, "cvxpy": 1e-4}
 # Log-odds and probabilities that differ by less are the same one: the order in which products are
 # summed depends on the place of the row.
 _ROUNDING = 1e-12
+# Residual and duality gap at which the conic solver's answer is good.
+_CONIC_ACCURACY = 1e-6
 
 
 class ConstrainedLogisticRegression(MixtureClassifier):
@@ -76,7 +78,8 @@ class ConstrainedLogisticRegression(MixtureClassifier):
         ``(coef, intercept) -> list`` of further convex constraints in cvxpy, on expressions of
         shape ``(n_features,)`` and ``()``, such as
         ``lambda coef, intercept: [coef[3] >= 0, cp.norm1(coef) <= 5]``. Needs ``solver="cvxpy"``.
-        They hold for every model on the path; a threshold moves the intercept.
+        With `drop_sensitive`, ``coef[i]`` belongs to column i of those left. They hold for every
+        model on the path; a threshold moves the intercept.
     fit_intercept : bool, default=True
         Whether to fit an intercept.
     finish : {"mixture", "single"} or None, default="mixture"
@@ -85,7 +88,8 @@ class ConstrainedLogisticRegression(MixtureClassifier):
         stops at the convex model, which *bounds mean scores and not decisions*: the bound is then
         the largest difference between the groups' mean log-odds in each event of the constraint
         (all rows, or those of one label), and what it means for decisions is seen in
-        `disparity_`.
+        `disparity_`. Since `max_difference` is at most 1, it always binds where mean log-odds of
+        the plain model differ by more.
     max_iter : int, default=100
         Largest number of Newton steps for one model.
     tol : float, default=1e-8
@@ -112,7 +116,8 @@ class ConstrainedLogisticRegression(MixtureClassifier):
     random_state : int, RandomState instance or None, default=None
         Key of the hash that settles randomised decisions; None means 0.
     verbose : int, default=0
-        If positive, print a line for every convex model: its loss, the largest difference of mean
+        If positive, print a line for every convex model: where it is on the path (the share left
+        of the plain model's differences of mean scores), its loss, the largest difference of mean
         scores, steps and time.
 
     Attributes
@@ -139,7 +144,7 @@ class ConstrainedLogisticRegression(MixtureClassifier):
         Expected mean cost of decisions on the training rows.
     disparity_ : float or ndarray of shape (n_criteria,)
         Expected disparity of decisions on the training rows, as the constraint measures it; one
-        number per criterion of an `AllOf`.
+        number per criterion of an `AllOf`; NaN where fewer than two groups have the rate.
     loss_ : float
         With ``finish=None``: penalised mean logistic loss, that of scikit-learn divided by C times
         the sum of weights.
@@ -149,7 +154,8 @@ class ConstrainedLogisticRegression(MixtureClassifier):
         thresholds kept of the models on the path.
     gap_ : float
         With ``finish=None``, ``loss_ - lower_bound_``: a duality gap, whatever the solver did.
-        With `extra_constraints` it is that over intercepts within 1 of the one found. Otherwise
+        With `extra_constraints` it is that over intercepts within 1 of the one found, and without
+        a penalty over coefficients within 1 too. Otherwise
         ``cost_ - lower_bound_``: near 0 for mixtures, what mixing would save for "single".
     multipliers_ : ndarray of shape (n_events, n_groups)
         What one more unit of each rate (of each mean score, in loss, with ``finish=None``) costs
@@ -175,8 +181,8 @@ class ConstrainedLogisticRegression(MixtureClassifier):
     Warns
     -----
     sklearn.exceptions.ConvergenceWarning
-        In `fit`, if `max_iter` is reached before the duality gap is below `tol`, or the conic
-        solver stops short of its accuracy.
+        In `fit`, if `max_iter` is reached before the duality gap is below `tol`, or if the conic
+        solver leaves a gap or a violation of more than 1e-6.
     DegenerateGroupWarning
         In `fit`, if there is one group only, a cell that the constraint needs has no rows (it is
         left out), or very few.
@@ -218,8 +224,8 @@ class ConstrainedLogisticRegression(MixtureClassifier):
     `intercept_`. `predict` and `decision_probability` are the finished rule: they differ from the
     sign of the score where the bound changes decisions.
 
-    *Cost.* Each step of the Newton solver takes n_samples * n_features^2 operations; memory is
-    linear in the rows. *Pickles* hold no rows: from one, `at` turns the bound of the criterion
+    *Cost.* Each step of the Newton solver takes n_samples * n_features^2 operations. Memory is
+    linear in the rows, beside n_features^2 numbers for the second derivatives. *Pickles* hold no rows: from one, `at` turns the bound of the criterion
     fitted; other criteria, and ``finish=None``, need the rows.
 
     References
@@ -262,6 +268,8 @@ class ConstrainedLogisticRegression(MixtureClassifier):
     _mixing_setting = 'finish="mixture"'
     _read_by_at = GroupConstrainedClassifier._read_by_at | {"tol", "max_iter"}
     _plain: Hypothesis
+    # What the rule was last solved for.
+    _turned: Moments
 
     def __init__(
         self,
@@ -392,12 +400,12 @@ class ConstrainedLogisticRegression(MixtureClassifier):
     def score_disparity_(self) -> float:
         """Largest difference of mean scores, by `coef_`, on the training rows.
 
-        Over all events of the constraint. Computed when asked from the training rows, which are
+        Over all events of the constraint the rule was solved for. Computed when asked from the training rows, which are
         not kept in pickles.
         """
         check_is_fitted(self)
         self._training_rows("score_disparity_")
-        rows = self._rows(self._moments())
+        rows = self._rows(self._turned)
         theta = np.append(self.coef_, self.intercept_) if self.fit_intercept else self.coef_[0]
         return float(rows.spread(rows.values(theta)).max(initial=0.0))
 
@@ -540,14 +548,14 @@ class ConstrainedLogisticRegression(MixtureClassifier):
             learner_score(model, learner_X, "predict_proba", self.classes_, self._positive_class)
         )
 
-    def _extend_pool(self, moments: Moments) -> float:
-        """Add the path of a criterion, once; return the largest duality gap on it."""
+    def _extend_pool(self, moments: Moments) -> list[LogisticSolution]:
+        """Add the path of a criterion, once; return what was solved for it."""
         structure = b"".join(
             np.ascontiguousarray(part).tobytes()
             for part in (moments.event, moments.unit, moments.slope, moments.to_overall)
         )
         if structure in self._known_paths:
-            return 0.0
+            return []
         training = self._training_rows("Another criterion")
         _, slope = objective(self._cost_mass, *self._costs)
         price = slope[training.positive.astype(np.intp)]
@@ -569,21 +577,33 @@ class ConstrainedLogisticRegression(MixtureClassifier):
             if columns is not None and (columns := _costing(columns, least)) is not None:
                 self._pool.columns.append(columns)
         self._known_paths.add(structure)
-        return max(solution.loss - solution.lower_bound for solution in solutions)
+        return solutions
 
     def _turn(self) -> None:
         moments = self._moments()
-        gap = self._turn_scores(moments) if self.finish is None else self._turn_decisions(moments)
-        if gap > self.tol and self.solver == "newton":
-            warnings.warn(
-                f"max_iter={self.max_iter} reached with a duality gap of {gap:.2g} in mean loss, "
-                f"more than tol={self.tol:g}. Scale the features, or raise max_iter or tol.",
-                ConvergenceWarning,
-                stacklevel=3,
+        self._turned = moments
+        turn = self._turn_scores if self.finish is None else self._turn_decisions
+        solutions = turn(moments)
+        gap = max((s.loss - s.lower_bound for s in solutions), default=0.0)
+        residual = max((s.residual for s in solutions), default=0.0)
+        if self.solver == "newton" and max(gap, residual) > self.tol:
+            message = (
+                f"max_iter={self.max_iter} reached with a duality gap of {gap:.2g} in mean loss "
+                f"(tol={self.tol:g}) and bounds met to {residual:.2g}. Scale the features, or "
+                "raise max_iter or tol."
             )
+        elif self.solver == "cvxpy" and max(gap, residual) > _CONIC_ACCURACY:
+            message = (
+                f"The conic solver stopped short of {_CONIC_ACCURACY:g}: constraints are met to "
+                f"{residual:.2g}, and the loss may be {gap:.2g} from its minimum. Scale the "
+                "features, or use more regularisation."
+            )
+        else:
+            return
+        warnings.warn(message, ConvergenceWarning, stacklevel=3)
 
-    def _turn_scores(self, moments: Moments) -> float:
-        """Store the convex model at the bound on mean scores; return its duality gap."""
+    def _turn_scores(self, moments: Moments) -> list[LogisticSolution]:
+        """Store the convex model at the bound on mean scores; return what was solved."""
         if moments.is_ratio.any():
             msg = (
                 "finish=None bounds mean scores, which may be negative and have no ratio: it "
@@ -599,11 +619,13 @@ class ConstrainedLogisticRegression(MixtureClassifier):
         self._store_rule(moments, [own], np.ones(1), solution.row_price, solution.lower_bound)
         self.loss_ = solution.loss
         self.gap_ = max(solution.loss - solution.lower_bound, 0.0)
-        return self.gap_
+        return [solution]
 
-    def _turn_decisions(self, moments: Moments) -> float:
-        """Store the finished rule; return the largest duality gap of the models made for it."""
-        duality_gap = self._extend_pool(moments)
+    def _turn_decisions(self, moments: Moments) -> list[LogisticSolution]:
+        """Store the finished rule; return what was solved for it."""
+        # That of another fit, or of another `finish`.
+        self.__dict__.pop("loss_", None)
+        solutions = self._extend_pool(moments)
         mixture = settle(self._pool, moments, self.tol)
         progress = Progress.of(mixture, lower_bounds(self._pool, moments))
         rate_price = progress.rate_price
@@ -617,7 +639,7 @@ class ConstrainedLogisticRegression(MixtureClassifier):
             mixed, weights = self._members(progress)
         self._store_scorer(self._heaviest(mixed, weights))
         self._store_rule(moments, mixed, weights, rate_price, progress.lower_bound)
-        return duality_gap
+        return solutions
 
     def _heaviest(self, mixed: list[Hypothesis], weights: Float) -> LogisticRegression:
         """Return the model of largest weight over all its thresholds; the plain one if none."""

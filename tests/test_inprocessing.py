@@ -21,9 +21,10 @@ from fairlearnkit import (
     Parity,
     Rate,
 )
+from fairlearnkit import inprocessing
 from fairlearnkit._kernels.hypotheses import Decisions
 from fairlearnkit.datasets import load_german_credit, make_group_classification
-from fairlearnkit.exceptions import InfeasibleConstraintError
+from fairlearnkit.exceptions import InfeasibleConstraintError, SolverError
 from fairlearnkit.metrics import demographic_parity_difference, disparity
 from tests.helpers import Instance, exact_programme
 
@@ -595,12 +596,70 @@ def test_running_out_of_steps_warns_with_the_gap():
         fit(ODDS, finish=None, max_iter=1)
 
 
+def test_warnings_of_the_conic_solver_point_to_the_caller(monkeypatch):
+    """One warning for all models, with what the worst of them lacks, at the line that fits."""
+    monkeypatch.setattr(inprocessing, "_CONIC_ACCURACY", 0.0)
+    with pytest.warns(ConvergenceWarning, match=r"met to \d.* may be \d") as caught:
+        ConstrainedLogisticRegression(ODDS, solver="cvxpy").fit(X, Y, sensitive_features=GROUPS)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+
+
+def test_well_posed_conic_problems_do_not_warn():
+    """Budgets on scaled and on unscaled features leave gaps that are measured, and small."""
+    large = X * np.array([1e3, 1, 1, 1, 1e-2]) + np.array([3e3, 0, 0, 0, 0])
+    for features in (X, large):
+        fit(
+            DemographicParity(max_difference=0.05),
+            features,
+            solver="cvxpy",
+            extra_constraints=lambda coef, _: [coef[1] >= 0, cp.norm1(coef) <= 2],
+        )
+
+
+def test_refits_leave_nothing_of_another_finish():
+    """The loss belongs to finish=None: a fit with another one has none."""
+    clf = fit(ODDS, finish=None)
+    assert clf.loss_ > 0
+    clf.set_params(finish="mixture").fit(X, Y, sensitive_features=GROUPS)
+    assert not hasattr(clf, "loss_")
+
+
+def test_difference_of_mean_scores_is_of_the_fitted_criterion():
+    """A criterion that is set but not fitted changes no fitted number."""
+    clf = fit(DemographicParity(max_difference=0.1), finish=None)
+    before = clf.score_disparity_
+    clf.set_params(constraint=ODDS)
+    assert clf.score_disparity_ == before == pytest.approx(0.1, abs=1e-9)
+
+
+def test_a_path_that_fails_leaves_nothing(monkeypatch):
+    """If a solver fails on the way nothing of the path is kept, and a second call is whole."""
+    clf = fit(ODDS)
+    n_columns = len(clf._pool.columns)
+    solve, calls = inprocessing.solve_logistic, []
+
+    def broken(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 4:
+            raise SolverError("out of luck")
+        return solve(*args, **kwargs)
+
+    monkeypatch.setattr(inprocessing, "solve_logistic", broken)
+    with pytest.raises(SolverError, match="out of luck"):
+        clf.at(constraint=ErrorRateParity(max_difference=0.05))
+    assert len(clf._pool.columns) == n_columns
+    assert clf.at(constraint=ErrorRateParity(max_difference=0.05)).disparity_ <= 0.05 + 1e-9
+
+
 def test_progress_is_printed_on_request(capsys):
     """One line for every convex model."""
     clf = fit(ODDS, verbose=1)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(clf._pool.columns) == 8
     assert all("loss" in line and "steps" in line for line in lines)
+    assert "path +1.00" in lines[0]
+    assert "path -1.00" in lines[-1]
 
 
 def test_one_group_is_the_plain_model():
