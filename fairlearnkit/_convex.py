@@ -215,7 +215,7 @@ class LogisticProgramme:
             is_solved = _is_solved(programme)
         except SolverError:
             is_solved = False
-        return theta + unit * step.value if is_solved else theta
+        return theta + unit * np.asarray(step.value) if is_solved else theta
 
     def _away(self, theta: Float) -> Any:
         """Return coefficients and intercept, if there is one, less theta."""

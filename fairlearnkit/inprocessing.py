@@ -225,8 +225,9 @@ class ConstrainedLogisticRegression(MixtureClassifier):
     sign of the score where the bound changes decisions.
 
     *Cost.* Each step of the Newton solver takes n_samples * n_features^2 operations. Memory is
-    linear in the rows, beside n_features^2 numbers for the second derivatives. *Pickles* hold no rows: from one, `at` turns the bound of the criterion
-    fitted; other criteria, and ``finish=None``, need the rows.
+    linear in the rows, beside n_features^2 numbers for the second derivatives. *Pickles* hold no
+    rows: from one, `at` turns the bound of the criterion fitted; other criteria, and
+    ``finish=None``, need the rows.
 
     References
     ----------
@@ -400,8 +401,8 @@ class ConstrainedLogisticRegression(MixtureClassifier):
     def score_disparity_(self) -> float:
         """Largest difference of mean scores, by `coef_`, on the training rows.
 
-        Over all events of the constraint the rule was solved for. Computed when asked from the training rows, which are
-        not kept in pickles.
+        Over all events of the constraint the rule was solved for. Computed when asked from the
+        training rows, which are not kept in pickles.
         """
         check_is_fitted(self)
         self._training_rows("score_disparity_")

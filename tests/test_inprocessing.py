@@ -20,8 +20,8 @@ from fairlearnkit import (
     ErrorRateParity,
     Parity,
     Rate,
+    inprocessing,
 )
-from fairlearnkit import inprocessing
 from fairlearnkit._kernels.hypotheses import Decisions
 from fairlearnkit.datasets import load_german_credit, make_group_classification
 from fairlearnkit.exceptions import InfeasibleConstraintError, SolverError

@@ -105,7 +105,8 @@ class LogisticProblem(NamedTuple):
         else:
             square = np.asarray(self.X.multiply(self.X).T @ self.weight)
         square = np.append(square, 1.0) if self.fit_intercept else square
-        return np.sqrt(np.maximum(square, np.finfo(float).tiny))
+        size: Float = np.sqrt(np.maximum(square, np.finfo(float).tiny))
+        return size
 
     def loss(self, theta: Float, score: Float) -> float:
         """Return the penalised loss at coefficients with these scores."""
