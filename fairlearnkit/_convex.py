@@ -13,22 +13,26 @@ import cvxpy as cp
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
-from sklearn.exceptions import ConvergenceWarning
 
 from fairlearnkit._kernels.newton import (
+    INFEASIBLE,
+    NO_MINIMUM,
     LogisticProblem,
     LogisticSolution,
     Rows,
-    check_minimum,
     dual_bound,
+    factor,
 )
 from fairlearnkit.exceptions import InfeasibleConstraintError, SolverError
 
 Float = NDArray[np.float64]
 ExtraConstraints = Callable[[Any, Any], Any]
 
-# Residual and duality gap at which an answer is good, though the solver would have liked to go on.
-_ACCURACY = 1e-6
+# Log-odds that some rows can gain while no row loses any: beyond half of it a loss is zero in
+# floating point, and has no minimum for a solver to find.
+_ENDLESS = 1000.0
+# Steps towards a better lower bound while the gap is above this.
+_POLISHING, _ACCURACY = 3, 1e-7
 
 
 class LogisticProgramme:
@@ -67,6 +71,8 @@ class LogisticProgramme:
         loss = problem.weight @ cp.logistic(score) - (problem.weight * problem.y) @ score
         loss = loss + problem.alpha / 2 * cp.sum_squares(self._coef)
         self._programme = cp.Problem(cp.Minimize(loss), [*self._bounds, *self._extra])
+        # A penalty has one; further bounds leave it.
+        self._has_minimum = problem.alpha > 0
 
     def _bound_rows(self, rows: Rows) -> list[Any]:
         """Return the constraints that keep each event's rows near their level."""
@@ -87,6 +93,11 @@ class LogisticProgramme:
     def solve(self, rows: Rows) -> LogisticSolution:
         """Solve at the offsets and bounds of some rows.
 
+        Returns
+        -------
+        LogisticSolution
+            Its residual and gap are measured, whatever the solver says of its answer.
+
         Raises
         ------
         InfeasibleConstraintError
@@ -95,43 +106,58 @@ class LogisticProgramme:
             If the solver fails.
         ValueError
             If there is no penalty, and the loss has no minimum.
-
-        Warns
-        -----
-        sklearn.exceptions.ConvergenceWarning
-            If the solver stops short of its accuracy.
         """
         problem = self._problem
         if self._bounds:
             self._offset.value = rows.offset
             self._bound.value = rows.bound
+        if not self._has_minimum:
+            self._check_minimum()
         if not _is_solved(self._programme):
             raise InfeasibleConstraintError(self._why_infeasible())
         programme = self._programme
-        is_inaccurate = programme.status == cp.OPTIMAL_INACCURATE
         residual = max((float(np.max(c.violation())) for c in programme.constraints), default=0.0)
         n_iter = int(programme.solver_stats.num_iters or 1)
         theta = np.array(self._coef.value, dtype=np.float64)
         if problem.fit_intercept:
             theta = np.append(theta, float(self._intercept.value))
-        loss = problem.loss(theta, problem.scores(theta))
+        loss, near = problem.loss(theta, problem.scores(theta)), theta
         row_price = self._row_price(rows)
-        if not self._extra:
-            check_minimum(problem, loss, row_price)
         if self._extra:
-            lower_bound = loss - self._tangent_gap(theta)
+            lower_bound = self._tangent_bound(theta)
+            for _ in range(_POLISHING):
+                if loss - lower_bound <= _ACCURACY:
+                    break
+                near = self._newton_step(near)
+                lower_bound = max(lower_bound, self._tangent_bound(near))
         else:
             free = rows if self._bounds else rows._replace(bound=np.full(len(rows.bound), np.inf))
             lower_bound = dual_bound(problem, free, theta, row_price)
-        if is_inaccurate and max(residual, loss - lower_bound) > _ACCURACY:
-            warnings.warn(
-                "The conic solver stopped short of its accuracy: constraints are met to "
-                f"{residual:.2g}, and the loss may be {loss - lower_bound:.2g} from its minimum. "
-                "Scale the features, or use more regularisation.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
-        return LogisticSolution(theta, loss, min(lower_bound, loss), row_price, n_iter)
+        return LogisticSolution(theta, loss, min(lower_bound, loss), row_price, n_iter, residual)
+
+    def _check_minimum(self) -> None:
+        """Raise a ValueError where the loss falls without end, within the constraints.
+
+        From some coefficients within them it does if some rows can gain log-odds while no row
+        loses any.
+        """
+        problem = self._problem
+        constraints = [*self._bounds, *self._extra]
+        size = cp.sum_squares(self._coef) + cp.square(self._intercept)
+        if not _is_solved(cp.Problem(cp.Minimize(size), constraints)):
+            raise InfeasibleConstraintError(self._why_infeasible())
+        coef, intercept = self._coef.value, self._intercept.value
+        change = problem.X @ (self._coef - coef) + (self._intercept - intercept)
+        gain = cp.multiply(2 * problem.y - 1, change)
+        most = cp.Maximize(problem.weight @ cp.minimum(gain, _ENDLESS))
+        try:
+            is_solved = _is_solved(cp.Problem(most, [*constraints, gain >= 0]))
+        except SolverError:
+            # Nothing found: the loss itself may still be solved.
+            return
+        if is_solved and gain.value.max() > _ENDLESS / 2:
+            raise ValueError(NO_MINIMUM)
+        self._has_minimum = True
 
     def _row_price(self, rows: Rows) -> Float:
         """Return what one more unit of each row's value costs, by the solver's prices."""
@@ -147,28 +173,54 @@ class LogisticProgramme:
         shared = np.where(rows.to_overall[rows.event], rows.share, 1.0 / count[rows.event])
         return np.asarray(price - shared * total[rows.event])
 
-    def _tangent_gap(self, theta: Float) -> float:
-        """Return how far the loss may be from its minimum, by a quadratic that lies below it.
+    def _tangent_bound(self, theta: Float) -> float:
+        """Return a loss that coefficients within all constraints do not go below.
 
-        The tangent at theta plus the penalty's curvature is minimised under all constraints, over
-        intercepts within 1: the loss has no other curvature to rely on there.
+        The tangent at theta plus the penalty's curvature lies below the loss. It is minimised
+        under all constraints, over intercepts within 1: the loss has no other curvature to rely
+        on there.
         """
         problem, n_features = self._problem, self._coef.size
-        probability = expit(problem.scores(theta))
-        gradient = problem.gradient(theta, probability)
-        away = self._coef - theta[:n_features]
-        change = gradient[:n_features] @ away + problem.alpha / 2 * cp.sum_squares(away)
-        near = []
-        if problem.fit_intercept:
-            change = change + gradient[-1] * (self._intercept - theta[-1])
-            near = [cp.abs(self._intercept - theta[-1]) <= 1]
+        score = problem.scores(theta)
+        gradient = problem.gradient(theta, expit(score))
+        away = self._away(theta)
+        change = gradient @ away + problem.alpha / 2 * cp.sum_squares(away[:n_features])
+        near = [cp.abs(away[n_features:]) <= 1] if problem.fit_intercept else []
         if problem.alpha == 0:
             near.append(cp.abs(away) <= 1)
         # In units in which the solver's absolute tolerance does not matter.
         scale = 1 / max(np.abs(gradient).max(), problem.alpha, 1e-12)
         tangent = cp.Problem(cp.Minimize(scale * change), [*self._bounds, *self._extra, *near])
-        is_solved = _is_solved(tangent)
-        return max(-float(tangent.value) / scale, 0.0) if is_solved else np.inf
+        try:
+            is_solved = _is_solved(tangent)
+        except SolverError:
+            is_solved = False
+        # No loss is negative.
+        below = float(tangent.value) / scale if is_solved else -np.inf
+        return max(problem.loss(theta, score) + min(below, 0.0), 0.0)
+
+    def _newton_step(self, theta: Float) -> Float:
+        """Return the minimiser of the quadratic model at theta under all constraints."""
+        problem = self._problem
+        probability = expit(problem.scores(theta))
+        gradient, hessian = problem.gradient(theta, probability), problem.hessian(probability)
+        # In units in which the model is as curved in all coordinates.
+        unit = 1 / np.sqrt(np.maximum(np.diag(hessian), 1e-12))
+        step = cp.Variable(len(theta))
+        root = factor(hessian * np.outer(unit, unit))
+        model = (unit * gradient) @ step + cp.sum_squares(root.T @ step) / 2
+        is_step = self._away(theta) == cp.multiply(unit, step)
+        try:
+            programme = cp.Problem(cp.Minimize(model), [*self._bounds, *self._extra, is_step])
+            is_solved = _is_solved(programme)
+        except SolverError:
+            is_solved = False
+        return theta + unit * np.asarray(step.value) if is_solved else theta
+
+    def _away(self, theta: Float) -> Any:
+        """Return coefficients and intercept, if there is one, less theta."""
+        free = [self._coef, self._intercept] if self._problem.fit_intercept else [self._coef]
+        return cp.hstack(free) - theta
 
     def _why_infeasible(self) -> str:
         if self._extra and not _is_solved(cp.Problem(cp.Minimize(0), self._extra)):
@@ -182,11 +234,7 @@ class LogisticProgramme:
                 "scores at once, though extra_constraints alone can be met. Relax one or the "
                 "other."
             )
-        return (
-            "No coefficients meet the bounds on differences of mean scores: some rates do not "
-            "depend on the features, or their bounds contradict each other. Relax the bounds, or "
-            "leave those rates out."
-        )
+        return INFEASIBLE
 
 
 def _checked(build: ExtraConstraints | None, coef: Any, intercept: Any) -> list[Any]:
@@ -194,6 +242,12 @@ def _checked(build: ExtraConstraints | None, coef: Any, intercept: Any) -> list[
     if build is None:
         return []
     found = build(coef, intercept)
+    if found is None:
+        msg = (
+            "extra_constraints must return a list of cvxpy constraints, got None. Is the return "
+            "missing?"
+        )
+        raise ValueError(msg)
     if not isinstance(found, (list, tuple)):
         msg = (
             "extra_constraints must return a list of cvxpy constraints, got "
@@ -211,6 +265,15 @@ def _checked(build: ExtraConstraints | None, coef: Any, intercept: Any) -> list[
             msg = (
                 "extra_constraints must be convex by cvxpy's rules (an upper bound on a convex "
                 f"expression, a lower bound on a concave one), got {constraint}."
+            )
+            raise ValueError(msg)
+        discrete = [v for v in constraint.variables() if v.attributes["integer"]]
+        discrete += [v for v in constraint.variables() if v.attributes["boolean"]]
+        if discrete:
+            msg = (
+                "extra_constraints must be convex, got one with integer or boolean variables: "
+                f"{constraint}. Use continuous variables, such as a budget cp.norm1(coef) <= 5 in "
+                "the place of a number of coefficients."
             )
             raise ValueError(msg)
     return list(found)

@@ -16,7 +16,12 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from fairlearnkit import _validation as checks
 from fairlearnkit._base import GroupConstrainedClassifier, Interval, StrOptions, learner_score
-from fairlearnkit._kernels.hypotheses import Hypothesis, threshold_columns
+from fairlearnkit._kernels.hypotheses import (
+    Decisions,
+    Hypothesis,
+    ThresholdColumns,
+    threshold_columns,
+)
 from fairlearnkit._kernels.moments import Kind, Moments, group_rates, objective, violations
 from fairlearnkit._kernels.newton import (
     LogisticProblem,
@@ -41,6 +46,15 @@ _Solve = Callable[[Rows, Float], LogisticSolution]
 # are turned round: where mean scores are equal, shares of scores above a threshold need not be.
 _PATH = (0.75, 0.5, 0.25, 0.0, -0.25, -0.5, -1.0)
 
+# Scores that vary by no more than this, relative to those of the plain model, are what the solver
+# leaves of a model without coefficients. Any ranking by them is chance.
+_NOISE = {"newton": 1e-7, "cvxpy": 1e-4}
+# Log-odds and probabilities that differ by less are the same one: the order in which products are
+# summed depends on the place of the row.
+_ROUNDING = 1e-12
+# Residual and duality gap at which the conic solver's answer is good.
+_CONIC_ACCURACY = 1e-6
+
 
 class ConstrainedLogisticRegression(MixtureClassifier):
     """Logistic regression with bounds on differences between groups.
@@ -64,7 +78,8 @@ class ConstrainedLogisticRegression(MixtureClassifier):
         ``(coef, intercept) -> list`` of further convex constraints in cvxpy, on expressions of
         shape ``(n_features,)`` and ``()``, such as
         ``lambda coef, intercept: [coef[3] >= 0, cp.norm1(coef) <= 5]``. Needs ``solver="cvxpy"``.
-        They hold for every model on the path; a threshold moves the intercept.
+        With `drop_sensitive`, ``coef[i]`` belongs to column i of those left. They hold for every
+        model on the path; a threshold moves the intercept.
     fit_intercept : bool, default=True
         Whether to fit an intercept.
     finish : {"mixture", "single"} or None, default="mixture"
@@ -73,7 +88,8 @@ class ConstrainedLogisticRegression(MixtureClassifier):
         stops at the convex model, which *bounds mean scores and not decisions*: the bound is then
         the largest difference between the groups' mean log-odds in each event of the constraint
         (all rows, or those of one label), and what it means for decisions is seen in
-        `disparity_`.
+        `disparity_`. Since `max_difference` is at most 1, it always binds where mean log-odds of
+        the plain model differ by more.
     max_iter : int, default=100
         Largest number of Newton steps for one model.
     tol : float, default=1e-8
@@ -100,7 +116,8 @@ class ConstrainedLogisticRegression(MixtureClassifier):
     random_state : int, RandomState instance or None, default=None
         Key of the hash that settles randomised decisions; None means 0.
     verbose : int, default=0
-        If positive, print a line for every convex model: its loss, the largest difference of mean
+        If positive, print a line for every convex model: where it is on the path (the share left
+        of the plain model's differences of mean scores), its loss, the largest difference of mean
         scores, steps and time.
 
     Attributes
@@ -127,7 +144,7 @@ class ConstrainedLogisticRegression(MixtureClassifier):
         Expected mean cost of decisions on the training rows.
     disparity_ : float or ndarray of shape (n_criteria,)
         Expected disparity of decisions on the training rows, as the constraint measures it; one
-        number per criterion of an `AllOf`.
+        number per criterion of an `AllOf`; NaN where fewer than two groups have the rate.
     loss_ : float
         With ``finish=None``: penalised mean logistic loss, that of scikit-learn divided by C times
         the sum of weights.
@@ -137,9 +154,9 @@ class ConstrainedLogisticRegression(MixtureClassifier):
         thresholds kept of the models on the path.
     gap_ : float
         With ``finish=None``, ``loss_ - lower_bound_``: a duality gap, whatever the solver did.
-        With `extra_constraints` it is that over intercepts within 1 of the one found. Otherwise
-        ``cost_ - lower_bound_``: near 0 for mixtures, what mixing would save for "single", and
-        what other thresholds would save on the training rows where the plain model is the answer.
+        With `extra_constraints` it is that over intercepts within 1 of the one found, and without
+        a penalty over coefficients within 1 too. Otherwise
+        ``cost_ - lower_bound_``: near 0 for mixtures, what mixing would save for "single".
     multipliers_ : ndarray of shape (n_events, n_groups)
         What one more unit of each rate (of each mean score, in loss, with ``finish=None``) costs
         at the optimum.
@@ -164,8 +181,8 @@ class ConstrainedLogisticRegression(MixtureClassifier):
     Warns
     -----
     sklearn.exceptions.ConvergenceWarning
-        In `fit`, if `max_iter` is reached before the duality gap is below `tol`, or the conic
-        solver stops short of its accuracy.
+        In `fit`, if `max_iter` is reached before the duality gap is below `tol`, or if the conic
+        solver leaves a gap or a violation of more than 1e-6.
     DegenerateGroupWarning
         In `fit`, if there is one group only, a cell that the constraint needs has no rows (it is
         left out), or very few.
@@ -191,8 +208,14 @@ class ConstrainedLogisticRegression(MixtureClassifier):
     zero and beyond in a few warm-started steps, and a linear programme mixes these models at any
     of (at most) 200 thresholds each, and the two constant decisions, into the cheapest rule whose
     expected rates keep the bound on the training rows, to 1e-9. The path does not depend on the
-    bound: another knob costs no further fit. Where the plain model keeps the bound by its own
-    decisions it is the answer.
+    bound: another knob costs no further fit.
+
+    *A bound is never a gain.* Thresholds by which a model would cost less on the training rows
+    than the plain model does by its own decisions are left out: what they save there is mostly
+    chance. So relaxing the bound never raises `cost_`, `frontier_` is what `at` reaches, and where
+    the plain model keeps the bound by its own decisions it is the answer, unless a constant
+    decision costs less. A model without coefficients but for rounding ranks nobody: it is left
+    out too.
 
     The linear programme is exact for what the path offers. A strict bound on several rates at once
     may be met at less cost by `ReductionClassifier`, which fits models to the programme's prices.
@@ -201,9 +224,10 @@ class ConstrainedLogisticRegression(MixtureClassifier):
     `intercept_`. `predict` and `decision_probability` are the finished rule: they differ from the
     sign of the score where the bound changes decisions.
 
-    *Cost.* Each step of the Newton solver takes n_samples * n_features^2 operations; memory is
-    linear in the rows. *Pickles* hold no rows: from one, `at` turns the bound of the criterion
-    fitted; other criteria, and ``finish=None``, need the rows.
+    *Cost.* Each step of the Newton solver takes n_samples * n_features^2 operations. Memory is
+    linear in the rows, beside n_features^2 numbers for the second derivatives. *Pickles* hold no
+    rows: from one, `at` turns the bound of the criterion fitted; other criteria, and
+    ``finish=None``, need the rows.
 
     References
     ----------
@@ -245,6 +269,8 @@ class ConstrainedLogisticRegression(MixtureClassifier):
     _mixing_setting = 'finish="mixture"'
     _read_by_at = GroupConstrainedClassifier._read_by_at | {"tol", "max_iter"}
     _plain: Hypothesis
+    # What the rule was last solved for.
+    _turned: Moments
 
     def __init__(
         self,
@@ -375,12 +401,12 @@ class ConstrainedLogisticRegression(MixtureClassifier):
     def score_disparity_(self) -> float:
         """Largest difference of mean scores, by `coef_`, on the training rows.
 
-        Over all events of the constraint. Computed when asked from the training rows, which are
-        not kept in pickles.
+        Over all events of the constraint the rule was solved for. Computed when asked from the
+        training rows, which are not kept in pickles.
         """
         check_is_fitted(self)
         self._training_rows("score_disparity_")
-        rows = self._rows(self._moments())
+        rows = self._rows(self._turned)
         theta = np.append(self.coef_, self.intercept_) if self.fit_intercept else self.coef_[0]
         return float(rows.spread(rows.values(theta)).max(initial=0.0))
 
@@ -444,27 +470,40 @@ class ConstrainedLogisticRegression(MixtureClassifier):
         return solve
 
     def _solved(
-        self, solve: _Solve, problem: LogisticProblem, rows: Rows, start: Float
+        self,
+        solve: _Solve,
+        problem: LogisticProblem,
+        rows: Rows,
+        start: Float,
+        share: float | None = None,
     ) -> LogisticSolution:
-        """Solve, count the steps, and report."""
+        """Solve, count the steps, and report: on the path, where on it."""
         begin = perf_counter()
         solution = solve(rows, start)
         self._effort["n_iter"] += solution.n_iter
         if self.verbose:
             spread = rows.spread(rows.matrix @ solution.theta).max(initial=0.0)
+            where = "" if share is None else f"path {share:+.2f}  "
             print(
-                f"[{type(self).__name__}] loss {solution.loss:.5f}  score difference "
+                f"[{type(self).__name__}] {where}loss {solution.loss:.5f}  score difference "
                 f"{spread:.4f}  gap {solution.loss - solution.lower_bound:.1e}  steps "
                 f"{solution.n_iter:>3}  {perf_counter() - begin:.2f} s"
             )
         return solution
 
     def _path(self, moments: Moments) -> Iterator[LogisticSolution]:
-        """Yield the plain model, and models of smaller and smaller differences of mean scores."""
+        """Yield the plain model, and models of smaller and smaller differences of mean scores.
+
+        Those without coefficients but for rounding are left out: they are constant decisions.
+        """
         problem, rows = self._problem(), self._rows(moments)
         solve = self._solver(problem)
         free = rows._replace(bound=np.full(len(rows.bound), np.inf))
-        plain = solution = self._solved(solve, problem, free, prior(problem))
+        plain = solution = self._solved(solve, problem, free, prior(problem), 1.0)
+        range_plain = float(np.ptp(problem.scores(plain.theta)))
+        if range_plain <= _ROUNDING:
+            yield plain._replace(theta=prior(problem))
+            return
         yield plain
         values = rows.values(plain.theta)
         spread = rows.spread(values)
@@ -476,11 +515,13 @@ class ConstrainedLogisticRegression(MixtureClassifier):
                 offset=rows.offset - min(share, 0.0) * values, bound=max(share, 0.0) * spread
             )
             try:
-                solution = self._solved(solve, problem, bounded, solution.theta)
+                solution = self._solved(solve, problem, bounded, solution.theta, share)
             except InfeasibleConstraintError:
                 # Extra constraints may keep mean scores apart: the path ends where they do.
                 return
-            yield solution
+            score = problem.scores(solution.theta)
+            if np.ptp(score) > _NOISE[self.solver] * range_plain:
+                yield solution
 
     def _as_model(self, theta: Float) -> LogisticRegression:
         """Return coefficients as scikit-learn's own model."""
@@ -502,27 +543,28 @@ class ConstrainedLogisticRegression(MixtureClassifier):
         return self._hypothesis((score >= threshold).astype(float), (model, threshold))
 
     def _score(self, model: LogisticRegression) -> Float:
+        """Return the probabilities by which a model ranks the training rows."""
         learner_X = self._training_rows("Another convex model").learner_X
-        return learner_score(
-            model, learner_X, "predict_proba", self.classes_, self._positive_class
+        return _without_rounding(
+            learner_score(model, learner_X, "predict_proba", self.classes_, self._positive_class)
         )
 
-    def _extend_pool(self, moments: Moments) -> float:
-        """Add the path of a criterion, once; return the largest duality gap on it."""
+    def _extend_pool(self, moments: Moments) -> list[LogisticSolution]:
+        """Add the path of a criterion, once; return what was solved for it."""
         structure = b"".join(
             np.ascontiguousarray(part).tobytes()
             for part in (moments.event, moments.unit, moments.slope, moments.to_overall)
         )
         if structure in self._known_paths:
-            return 0.0
+            return []
         training = self._training_rows("Another criterion")
         _, slope = objective(self._cost_mass, *self._costs)
         price = slope[training.positive.astype(np.intp)]
         if training.sample_weight is not None:
             price = price * training.sample_weight
-        largest_gap = 0.0
-        for place, solution in enumerate(self._path(moments)):
-            largest_gap = max(largest_gap, solution.loss - solution.lower_bound)
+        # All of the path or, if a solver fails on the way, nothing of it.
+        solutions = list(self._path(moments))
+        for place, solution in enumerate(solutions):
             model = self._as_model(solution.theta)
             score = self._score(model)
             own = self._decided(model, score)
@@ -530,11 +572,13 @@ class ConstrainedLogisticRegression(MixtureClassifier):
                 self._plain = own
             columns = threshold_columns(model, score, score, price, self._decisions)
             self._pool.n_fits += 1
-            self._pool.add([own])
-            if columns is not None:
+            least = self._plain.cost - FEASIBILITY * max(self._costs)
+            if own.cost >= least:
+                self._pool.add([own])
+            if columns is not None and (columns := _costing(columns, least)) is not None:
                 self._pool.columns.append(columns)
         self._known_paths.add(structure)
-        return largest_gap
+        return solutions
 
     def _turn(self) -> None:
         if not all(part._kind == Kind.PARITY for part in self.constraint._parts()):
@@ -545,17 +589,29 @@ class ConstrainedLogisticRegression(MixtureClassifier):
             )
             raise ValueError(msg)
         moments = self._moments()
-        gap = self._turn_scores(moments) if self.finish is None else self._turn_decisions(moments)
-        if gap > self.tol and self.solver == "newton":
-            warnings.warn(
-                f"max_iter={self.max_iter} reached with a duality gap of {gap:.2g} in mean loss, "
-                f"more than tol={self.tol:g}. Scale the features, or raise max_iter or tol.",
-                ConvergenceWarning,
-                stacklevel=3,
+        self._turned = moments
+        turn = self._turn_scores if self.finish is None else self._turn_decisions
+        solutions = turn(moments)
+        gap = max((s.loss - s.lower_bound for s in solutions), default=0.0)
+        residual = max((s.residual for s in solutions), default=0.0)
+        if self.solver == "newton" and max(gap, residual) > self.tol:
+            message = (
+                f"max_iter={self.max_iter} reached with a duality gap of {gap:.2g} in mean loss "
+                f"(tol={self.tol:g}) and bounds met to {residual:.2g}. Scale the features, or "
+                "raise max_iter or tol."
             )
+        elif self.solver == "cvxpy" and max(gap, residual) > _CONIC_ACCURACY:
+            message = (
+                f"The conic solver stopped short of {_CONIC_ACCURACY:g}: constraints are met to "
+                f"{residual:.2g}, and the loss may be {gap:.2g} from its minimum. Scale the "
+                "features, or use more regularisation."
+            )
+        else:
+            return
+        warnings.warn(message, ConvergenceWarning, stacklevel=3)
 
-    def _turn_scores(self, moments: Moments) -> float:
-        """Store the convex model at the bound on mean scores; return its duality gap."""
+    def _turn_scores(self, moments: Moments) -> list[LogisticSolution]:
+        """Store the convex model at the bound on mean scores; return what was solved."""
         if moments.is_ratio.any():
             msg = (
                 "finish=None bounds mean scores, which may be negative and have no ratio: it "
@@ -571,15 +627,19 @@ class ConstrainedLogisticRegression(MixtureClassifier):
         self._store_rule(moments, [own], np.ones(1), solution.row_price, solution.lower_bound)
         self.loss_ = solution.loss
         self.gap_ = max(solution.loss - solution.lower_bound, 0.0)
-        return self.gap_
+        return [solution]
 
-    def _turn_decisions(self, moments: Moments) -> float:
-        """Store the finished rule; return the largest duality gap of the models made for it."""
-        duality_gap = self._extend_pool(moments)
+    def _turn_decisions(self, moments: Moments) -> list[LogisticSolution]:
+        """Store the finished rule; return what was solved for it."""
+        # That of another fit, or of another `finish`.
+        self.__dict__.pop("loss_", None)
+        solutions = self._extend_pool(moments)
         mixture = settle(self._pool, moments, self.tol)
         progress = Progress.of(mixture, lower_bounds(self._pool, moments))
         rate_price = progress.rate_price
-        if _keeps(moments, self._plain):
+        # Of equally good rules scikit-learn's own.
+        is_least = self.finish == "single" or self._plain.cost <= progress.cost + self.tol
+        if is_least and _keeps(moments, self._plain):
             mixed, weights, rate_price = [self._plain], np.ones(1), np.zeros_like(rate_price)
         elif self.finish == "single":
             mixed, weights = [self._best_single(moments)], np.ones(1)
@@ -587,7 +647,7 @@ class ConstrainedLogisticRegression(MixtureClassifier):
             mixed, weights = self._members(progress)
         self._store_scorer(self._heaviest(mixed, weights))
         self._store_rule(moments, mixed, weights, rate_price, progress.lower_bound)
-        return duality_gap
+        return solutions
 
     def _heaviest(self, mixed: list[Hypothesis], weights: Float) -> LogisticRegression:
         """Return the model of largest weight over all its thresholds; the plain one if none."""
@@ -615,6 +675,25 @@ class ConstrainedLogisticRegression(MixtureClassifier):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def _without_rounding(score: Float) -> Float:
+    """Return scores in which those that differ by rounding are equal."""
+    order = np.argsort(score, kind="stable")
+    ascending = score[order]
+    is_next = np.diff(ascending, prepend=-np.inf) > _ROUNDING
+    merged = np.empty_like(score)
+    merged[order] = ascending[is_next][np.cumsum(is_next) - 1]
+    return merged
+
+
+def _costing(columns: ThresholdColumns, least: float) -> ThresholdColumns | None:
+    """Return the thresholds that cost so much or more; None if there are none."""
+    kept = np.flatnonzero(columns.counted.cost >= least)
+    if not len(kept):
+        return None
+    decisions = Decisions(columns.counted.cost[kept], columns.counted.sums[kept])
+    return ThresholdColumns(columns.model, columns.threshold[kept], decisions, decisions)
 
 
 def _keeps(moments: Moments, hypothesis: Hypothesis) -> bool:

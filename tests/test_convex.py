@@ -3,10 +3,8 @@
 import cvxpy as cp
 import numpy as np
 import pytest
-from sklearn.exceptions import ConvergenceWarning
 
 from fairlearnkit import DemographicParity, EqualizedOdds, EqualOpportunity, ErrorRateParity
-from fairlearnkit import _convex as convex
 from fairlearnkit._convex import LogisticProgramme
 from fairlearnkit._kernels.newton import prior, solve_logistic
 from fairlearnkit.exceptions import InfeasibleConstraintError, SolverError
@@ -98,11 +96,13 @@ def test_contradictions_are_told_apart():
     ("build", "message"),
     [
         (lambda c, _: c[0] >= 0, "must return a list .* got Inequality"),
-        (lambda c, _: None, "must return a list .* got NoneType"),
+        (lambda c, _: None, "must return a list .* got None. Is the return missing"),
         (lambda c, _: [True], "must return cvxpy constraints .* got True"),
-        (lambda c, _: [cp.norm1(c) >= 1], "must be convex"),
+        (lambda c, _: [cp.norm1(c) >= 1], "must be convex by"),
+        (lambda c, _: [c <= cp.Variable(5, boolean=True)], "integer or boolean variables"),
+        (lambda c, _: [c == cp.Variable(5, integer=True)], "integer or boolean variables"),
     ],
-    ids=["no list", "nothing", "no constraint", "not convex"],
+    ids=["no list", "nothing", "no constraint", "not convex", "boolean", "integer"],
 )
 def test_what_is_no_constraint(build, message):
     """Extra constraints must be a list of convex constraints."""
@@ -134,18 +134,34 @@ def test_statuses_that_are_failures(monkeypatch, status, kind):
         LogisticProgramme(problem, rows).solve(rows)
 
 
-def test_an_inaccurate_answer_warns_with_its_residual(monkeypatch):
-    """An answer short of the solver's accuracy is used, and says how far it is off."""
+def test_an_inaccurate_answer_is_measured(monkeypatch):
+    """What the solver thinks does not matter: residual and gap are computed."""
     problem, group = random_problem(7)
     rows = rows_of(problem, group, DemographicParity(max_difference=0.1))
     programme = LogisticProgramme(problem, rows)
     monkeypatch.setattr(cp.Problem, "status", cp.OPTIMAL_INACCURATE)
-    # What the solver thinks does not matter where residual and gap are small.
-    expected = programme.solve(rows)
-    assert expected.loss - expected.lower_bound < 1e-6
-    monkeypatch.setattr(convex, "_ACCURACY", 0.0)
-    with pytest.warns(ConvergenceWarning, match=r"constraints are met to \d.* loss may be \d"):
-        programme.solve(rows)
+    found = programme.solve(rows)
+    assert found.loss - found.lower_bound < 1e-6
+    assert 0 <= found.residual < 1e-6
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1e2, 1e4, 1e6])
+@pytest.mark.parametrize(
+    "extra", [None, lambda coef, _: [coef[1] >= 0.1]], ids=["plain", "extra constraint"]
+)
+def test_gap_on_unscaled_features(scale, extra):
+    """The bound does not depend on the units of the features, and is never below zero."""
+    problem, group = random_problem(8, alpha=1e-3)
+    X = problem.X.copy()
+    X[:, 0] = scale * (X[:, 0] + 10)
+    problem = problem._replace(X=X)
+    rows = rows_of(problem, group, DemographicParity(max_difference=0.1))
+    found = LogisticProgramme(problem, rows, extra).solve(rows)
+    assert 0 <= found.loss - found.lower_bound < 1e-6
+    if extra is None:
+        newton = solve_logistic(problem, rows, prior(problem), tol=1e-10, max_iter=100)
+        assert found.lower_bound <= newton.loss + 1e-9
+        assert found.loss == pytest.approx(newton.loss, abs=1e-6)
 
 
 def test_a_solver_that_breaks_is_an_error(monkeypatch):
@@ -160,6 +176,51 @@ def test_a_solver_that_breaks_is_an_error(monkeypatch):
     monkeypatch.setattr(cp.Problem, "solve", broken)
     with pytest.raises(SolverError, match="out of luck"):
         programme.solve(rows)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        None,
+        lambda coef, _: [coef[0] >= 0],
+        lambda coef, intercept: [coef[1] <= 1, intercept == 0],
+        lambda coef, _: [cp.norm1(coef[1:]) <= 1],
+    ],
+    ids=["none", "sign", "some bounds", "part of a budget"],
+)
+@pytest.mark.parametrize("kind", ["all rows", "a few rows"])
+def test_loss_without_minimum_within_extra_constraints(kind, extra):
+    """Extra constraints that leave a separating direction open leave no minimum."""
+    problem, group = random_problem(6, alpha=0.0)
+    X, y = problem.X.copy(), problem.y
+    if kind == "all rows":
+        y = (X[:, 0] > 0).astype(float)
+    else:
+        X[:, 0] = 0
+        X[np.flatnonzero(y == 1)[:4], 0] = 1
+    problem = problem._replace(X=X, y=y)
+    rows = rows_of(problem, group, DemographicParity(max_difference=1.0))
+    with pytest.raises(ValueError, match="no minimum without a penalty"):
+        LogisticProgramme(problem, None, extra).solve(rows)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_sign_that_closes_the_direction_is_enough(sign):
+    """A sign constraint against the only separating direction leaves a minimum."""
+    problem, group = random_problem(6, alpha=0.0)
+    X = problem.X.copy()
+    X[:, 0] = 0
+    X[np.flatnonzero(problem.y == 1)[:4], 0] = 1
+    problem = problem._replace(X=X)
+    rows = rows_of(problem, group, DemographicParity(max_difference=1.0))
+    programme = LogisticProgramme(problem, None, lambda coef, _: [sign * coef[0] <= 0])
+    if sign < 0:
+        with pytest.raises(ValueError, match="no minimum"):
+            programme.solve(rows)
+    else:
+        found = programme.solve(rows)
+        assert found.theta[0] == pytest.approx(0, abs=1e-5)
+        assert found.loss - found.lower_bound < 1e-6
 
 
 def test_a_budget_keeps_separable_classes_finite():

@@ -20,10 +20,11 @@ from fairlearnkit import (
     ErrorRateParity,
     Parity,
     Rate,
+    inprocessing,
 )
 from fairlearnkit._kernels.hypotheses import Decisions
 from fairlearnkit.datasets import load_german_credit, make_group_classification
-from fairlearnkit.exceptions import InfeasibleConstraintError
+from fairlearnkit.exceptions import InfeasibleConstraintError, SolverError
 from fairlearnkit.metrics import demographic_parity_difference, disparity
 from tests.helpers import Instance, exact_programme
 
@@ -235,6 +236,48 @@ def test_weights_equal_repeated_rows_in_coefficients():
     assert weighted.loss_ == pytest.approx(repeated.loss_, abs=1e-12)
 
 
+@pytest.mark.parametrize("solver", ["newton", "cvxpy"])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_models_of_rounding_noise_rank_nobody(solver, fit_intercept):
+    """With more groups than features equal mean scores leave no coefficients: nothing to rank by.
+
+    Whatever the order of the rows, and repeated rows for weights, the rule costs and reaches the
+    same.
+    """
+    rng = np.random.default_rng(0)
+    X, y, _ = make_group_classification(600, base_rates=(0.6, 0.3), random_state=0)
+    groups = rng.integers(10, size=600)
+    options = {"solver": solver, "fit_intercept": fit_intercept}
+    constraint = EqualizedOdds(max_difference=0.05)
+    if solver == "cvxpy":
+        constraint = DemographicParity(max_difference=0.05)
+    clf = fit(constraint, X, y, groups, **options)
+    scale = np.abs(clf._pool.columns[0].model.coef_).max()
+    for columns in clf._pool.columns:
+        assert np.abs(columns.model.coef_).max() > 1e-3 * scale
+    if solver == "cvxpy":
+        return
+    order = rng.permutation(600)
+    moved = fit(constraint, X[order], y[order], groups[order], **options)
+    weight = rng.integers(1, 4, 600)
+    rows = np.repeat(np.arange(600), weight)
+    weighted = fit(constraint, X, y, groups, weight, **options)
+    repeated = fit(constraint, X[rows], y[rows], groups[rows], **options)
+    for one, other in ((clf, moved), (weighted, repeated)):
+        assert one.cost_ == pytest.approx(other.cost_, abs=1e-8)
+        assert one.disparity_ == pytest.approx(other.disparity_, abs=1e-8)
+
+
+def test_features_that_say_nothing_leave_constants():
+    """Features that are all equal make a plain model without coefficients, not noise."""
+    for fit_intercept in (True, False):
+        for C in (1.0, np.inf):
+            clf = fit(ODDS, 0 * X, C=C, fit_intercept=fit_intercept)
+            assert not clf.coef_.any()
+            assert not clf._pool.columns
+            assert clf.disparity_ == 0
+
+
 # ---------------------------------------------------------------------------------------------
 # The finished rule
 
@@ -351,6 +394,35 @@ def test_tighter_bound_never_lowers_the_cost(fitted):
     for knob, clf in list(zip(knobs, fits, strict=True))[2:]:
         assert curve(knob) == pytest.approx(clf.cost_, abs=1e-6)
     assert np.all(curve.lower_bound <= curve.cost + 1e-12)
+
+
+@pytest.mark.parametrize("costs", [None, {"fp": 1.0, "fn": 3.0}], ids=["equal", "unequal"])
+def test_curve_is_what_other_knobs_reach(costs):
+    """Curve and fits agree at every knob, and relaxing the bound never raises the cost."""
+    X, y, groups = make_group_classification(2000, base_rates=(0.6, 0.3), random_state=0)
+    clf = fit(DemographicParity(max_difference=0.02), X, y, groups, costs=costs)
+    plain = exact().fit(X, y).predict_proba(X)[:, 1] >= (0.5 if costs is None else 0.25)
+    its_gap = demographic_parity_difference(y, plain, sensitive_features=groups)
+    knobs = [0.0, 0.1, its_gap - 1e-3, its_gap + 1e-3, 0.5, 1.0]
+    cost = [clf.at(max_difference=knob).cost_ for knob in knobs]
+    assert np.all(np.diff(cost) <= 1e-9)
+    np.testing.assert_allclose([clf.frontier_(knob) for knob in knobs], cost, atol=1e-7)
+    for knob in knobs[3:]:
+        np.testing.assert_array_equal(clf.at(max_difference=knob).predict(X), plain)
+
+
+def test_a_cheaper_constant_is_the_answer_at_every_knob():
+    """Where deciding for everybody alike costs less than the plain model, at and curve say so."""
+    x = np.array([[0.0], [1.0], [2.0], [3.0], [9.0]] * 20)
+    y = np.array([0, 0, 0, 0, 1] * 20)
+    y[[4, 9, 14]] = 0  # the plain model accepts these
+    y[[0, 5, 10, 15, 20, 25]] = 1
+    group = np.arange(100) % 2
+    clf = fit(DemographicParity(max_difference=0.0), x, y, group, costs={"fp": 1.0, "fn": 0.05})
+    for knob in (0.0, 0.5, 1.0):
+        at = clf.at(max_difference=knob)
+        assert at.cost_ == pytest.approx(clf.frontier_(knob), abs=1e-9)
+        assert at.cost_ <= 0.05 * y.mean() + 1e-12
 
 
 def test_pickles_turn_the_knob_without_rows(fitted):
@@ -524,12 +596,70 @@ def test_running_out_of_steps_warns_with_the_gap():
         fit(ODDS, finish=None, max_iter=1)
 
 
+def test_warnings_of_the_conic_solver_point_to_the_caller(monkeypatch):
+    """One warning for all models, with what the worst of them lacks, at the line that fits."""
+    monkeypatch.setattr(inprocessing, "_CONIC_ACCURACY", 0.0)
+    with pytest.warns(ConvergenceWarning, match=r"met to \d.* may be \d") as caught:
+        ConstrainedLogisticRegression(ODDS, solver="cvxpy").fit(X, Y, sensitive_features=GROUPS)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+
+
+def test_well_posed_conic_problems_do_not_warn():
+    """Budgets on scaled and on unscaled features leave gaps that are measured, and small."""
+    large = X * np.array([1e3, 1, 1, 1, 1e-2]) + np.array([3e3, 0, 0, 0, 0])
+    for features in (X, large):
+        fit(
+            DemographicParity(max_difference=0.05),
+            features,
+            solver="cvxpy",
+            extra_constraints=lambda coef, _: [coef[1] >= 0, cp.norm1(coef) <= 2],
+        )
+
+
+def test_refits_leave_nothing_of_another_finish():
+    """The loss belongs to finish=None: a fit with another one has none."""
+    clf = fit(ODDS, finish=None)
+    assert clf.loss_ > 0
+    clf.set_params(finish="mixture").fit(X, Y, sensitive_features=GROUPS)
+    assert not hasattr(clf, "loss_")
+
+
+def test_difference_of_mean_scores_is_of_the_fitted_criterion():
+    """A criterion that is set but not fitted changes no fitted number."""
+    clf = fit(DemographicParity(max_difference=0.1), finish=None)
+    before = clf.score_disparity_
+    clf.set_params(constraint=ODDS)
+    assert clf.score_disparity_ == before == pytest.approx(0.1, abs=1e-9)
+
+
+def test_a_path_that_fails_leaves_nothing(monkeypatch):
+    """If a solver fails on the way nothing of the path is kept, and a second call is whole."""
+    clf = fit(ODDS)
+    n_columns = len(clf._pool.columns)
+    solve, calls = inprocessing.solve_logistic, []
+
+    def broken(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 4:
+            raise SolverError("out of luck")
+        return solve(*args, **kwargs)
+
+    monkeypatch.setattr(inprocessing, "solve_logistic", broken)
+    with pytest.raises(SolverError, match="out of luck"):
+        clf.at(constraint=ErrorRateParity(max_difference=0.05))
+    assert len(clf._pool.columns) == n_columns
+    assert clf.at(constraint=ErrorRateParity(max_difference=0.05)).disparity_ <= 0.05 + 1e-9
+
+
 def test_progress_is_printed_on_request(capsys):
     """One line for every convex model."""
     clf = fit(ODDS, verbose=1)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(clf._pool.columns) == 8
     assert all("loss" in line and "steps" in line for line in lines)
+    assert "path +1.00" in lines[0]
+    assert "path -1.00" in lines[-1]
 
 
 def test_one_group_is_the_plain_model():

@@ -43,14 +43,20 @@ _CHUNK = 2048
 _ARMIJO = 1e-4
 # What rounding may leave of a violation, relative to the rows' size.
 _ROUNDING = 1e-12
+# What an answer may be beyond the bounds, relative to the same.
+_BEYOND = 1e-10
 # Without a penalty, scores that still move by this much when the loss no longer does are on their
 # way to infinity: Newton's steps shrink quadratically where there is a minimum.
 _STILL_MOVING = 0.1
 # Prices at or below this are a solver's rounding.
 _NO_PRICE = 1e-7
-# Steps towards a lower bound, and curvature below which it is hopeless.
+# Steps towards a lower bound, what it may be short of the best, and curvature below which it is
+# hopeless.
 _BOUND_STEPS = 20
+_NOTHING_MISSING = 1e-12
 _FLAT = 1e-12
+# How far such a step moves a score: any probability goes far, and Newton does not overshoot.
+_FURTHEST = 5.0
 
 
 class LogisticProblem(NamedTuple):
@@ -91,6 +97,16 @@ class LogisticProblem(NamedTuple):
         """Return the transposed features, intercept included, times values of the samples."""
         product: Float = self.X.T @ values
         return np.append(product, values.sum()) if self.fit_intercept else product
+
+    def sizes(self) -> Float:
+        """Return the root mean square of each column, at least the smallest positive number."""
+        if isinstance(self.X, np.ndarray):
+            square = np.einsum("i,ij,ij->j", self.weight, self.X, self.X)
+        else:
+            square = np.asarray(self.X.multiply(self.X).T @ self.weight)
+        square = np.append(square, 1.0) if self.fit_intercept else square
+        size: Float = np.sqrt(np.maximum(square, np.finfo(float).tiny))
+        return size
 
     def loss(self, theta: Float, score: Float) -> float:
         """Return the penalised loss at coefficients with these scores."""
@@ -215,6 +231,8 @@ class LogisticSolution(NamedTuple):
         What one more unit of each row's value costs; sums to zero within an event.
     n_iter : int
         Newton steps.
+    residual : float
+        By how much the bounds are exceeded, at most.
     """
 
     theta: Float
@@ -222,6 +240,7 @@ class LogisticSolution(NamedTuple):
     lower_bound: float
     row_price: Float
     n_iter: int
+    residual: float
 
 
 def surrogate_rows(
@@ -323,7 +342,7 @@ def solve_logistic(
         n_iter += 1
         probability = expit(score)
         gradient = problem.gradient(theta, probability)
-        root = _root(problem.hessian(probability))
+        root = factor(problem.hessian(probability))
         values = rows.values(theta)
         free = -solve_triangular(root, gradient, lower=True)
         by_root = solve_triangular(root, rows.matrix.T, lower=True).T
@@ -352,14 +371,24 @@ def solve_logistic(
                 raise ValueError(NO_MINIMUM)
             row_price = _row_price(cuts, price, len(values))
             lower_bound = dual_bound(problem, rows, theta, row_price)
-            if loss - lower_bound <= tol:
+            values = rows.values(theta)
+            # Rounding may end a projection early: then the next one finishes it.
+            beyond = _BEYOND * (1.0 + np.abs(values).max(initial=0.0))
+            if loss - lower_bound <= tol and rows.excess(values) <= beyond:
                 break
     else:
         row_price = _row_price(cuts, price, len(values))
         lower_bound = dual_bound(problem, rows, theta, row_price)
     check_minimum(problem, loss, row_price)
-    return LogisticSolution(theta, loss, lower_bound, row_price, n_iter)
+    residual = rows.excess(rows.values(theta))
+    return LogisticSolution(theta, loss, min(lower_bound, loss), row_price, n_iter, residual)
 
+
+INFEASIBLE = (
+    "No coefficients meet the bounds on differences of mean scores: some rates do not depend on "
+    "the features, or their bounds contradict each other. Relax the bounds, or leave those rates "
+    "out."
+)
 
 NO_MINIMUM = (
     "The logistic loss has no minimum without a penalty, since some combination of features "
@@ -386,14 +415,14 @@ def _row_price(cuts: list[Cut], price: Float, n_rows: int) -> Float:
     return total
 
 
-def _root(hessian: Float) -> Float:
+def factor(hessian: Float) -> Float:
     """Return the Cholesky factor, of a slightly larger matrix where it has none."""
     try:
         return np.asarray(cholesky(hessian, lower=True))
     except LinAlgError:
         # Collinear columns without a penalty: any of the equally good steps will do.
         diagonal = np.diag(hessian)
-        ridge = 1e-10 * np.maximum(diagonal, 1e-6 * diagonal.max())
+        ridge = 1e-10 * np.maximum(diagonal, 1e-6 * (diagonal.max() or 1.0))
         return np.asarray(cholesky(hessian + np.diag(ridge), lower=True))
 
 
@@ -438,12 +467,7 @@ def _nearest_within(rows: Rows, by_root: Float, values: Float) -> tuple[Float, l
             partial = until_zero.min(initial=np.inf)
             size = min(full, partial)
             if not np.isfinite(size):
-                msg = (
-                    "No coefficients meet the bounds on differences of mean scores: some rates "
-                    "do not depend on the features, or their bounds contradict each other. Relax "
-                    "the bounds, or leave those rates out."
-                )
-                raise InfeasibleConstraintError(msg)
+                raise InfeasibleConstraintError(INFEASIBLE)
             if not is_spanned:
                 move = move - size * outer
             price, own_price = price - size * inner, own_price + size
@@ -485,34 +509,47 @@ def dual_bound(problem: LogisticProblem, rows: Rows, theta: Float, row_price: Fl
 
         sum_i w_i * entropy(p_i) + q @ offset - |g|^2 / (2 * alpha) - worth of the bounds at q
 
-    is a lower bound once g is zero where there is no penalty. Newton steps on the coefficients
-    without penalty see to that; where they do not, there is no bound (minus infinity).
+    is a lower bound once g is zero where there is no penalty. Damped Newton steps on the
+    Lagrangian at these prices see to that, and bring p to where the bound is largest. Where they
+    fail there still is zero, since no loss is negative.
     """
-    n_free = problem.n_coef if problem.alpha == 0 else int(problem.fit_intercept)
-    free = slice(problem.n_coef - n_free, None)
+    n_penalised = int(problem.X.shape[1]) if problem.alpha > 0 else 0
+    size = problem.sizes()[n_penalised:] if problem.alpha == 0 else 1.0
+    best, last = 0.0, np.inf
     for _ in range(_BOUND_STEPS):
         probability = expit(problem.scores(theta))
         residual = problem.transposed(problem.weight * (probability - problem.y))
         residual += rows.matrix.T @ row_price
-        if np.abs(residual[free]).max(initial=0.0) <= 1e-15:
-            break
+        off = np.abs(residual[n_penalised:] / size).max(initial=0.0)
+        missing = 0.0
+        slope = residual.copy()
+        if n_penalised:
+            slope[:n_penalised] += problem.alpha * theta[:n_penalised]
+            # What the bound at p may be short of the largest, by the curvature of the penalty.
+            missing = float(slope[:n_penalised] @ slope[:n_penalised]) / (2 * problem.alpha)
+        if off <= _ROUNDING:
+            entropy = float(problem.weight @ (entr(probability) + entr(1 - probability)))
+            bound = entropy + float(row_price @ rows.offset) - _worth(rows, row_price)
+            if n_penalised:
+                penalised = residual[:n_penalised]
+                bound -= float(penalised @ penalised) / (2 * problem.alpha)
+            best = max(best, bound)
+            if missing <= _NOTHING_MISSING or missing >= last / 2:
+                break
+            last = missing
         curvature = float(problem.weight @ (probability * (1 - probability)))
         if curvature < _FLAT:
-            return -np.inf
+            break
         theta = theta.copy()
-        if problem.alpha > 0:
-            # A shift of 5 takes any probability far, and does not overshoot as Newton may.
-            theta[-1] -= np.clip(residual[-1] / curvature, -5.0, 5.0)
-        else:
-            root = _root(problem.hessian(probability))
-            inner = solve_triangular(root, residual, lower=True)
-            theta -= solve_triangular(root, inner, lower=True, trans="T")
-    if np.abs(residual[free]).max(initial=0.0) > _ROUNDING:
-        return -np.inf
-    penalised = residual[: problem.n_coef - n_free]
-    missing = float(penalised @ penalised) / (2 * problem.alpha) if problem.alpha > 0 else 0.0
-    entropy = float(problem.weight @ (entr(probability) + entr(1 - probability)))
-    return entropy + float(row_price @ rows.offset) - missing - _worth(rows, row_price)
+        if n_penalised and off > _ROUNDING and missing <= _NOTHING_MISSING:
+            theta[-1] -= np.clip(residual[-1] / curvature, -_FURTHEST, _FURTHEST)
+            continue
+        root = factor(problem.hessian(probability))
+        inner = solve_triangular(root, slope, lower=True)
+        step = solve_triangular(root, inner, lower=True, trans="T")
+        furthest = np.abs(problem.scores(step)).max(initial=0.0)
+        theta -= step * min(1.0, _FURTHEST / max(furthest, _FURTHEST))
+    return best
 
 
 def _worth(rows: Rows, row_price: Float) -> float:

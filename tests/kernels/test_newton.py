@@ -9,6 +9,7 @@ from scipy.optimize import approx_fprime, minimize
 from scipy.special import expit, logit
 
 from fairlearnkit import DemographicParity, EqualizedOdds, ErrorRateParity
+from fairlearnkit._kernels import newton
 from fairlearnkit._kernels.newton import (
     LogisticProblem,
     Rows,
@@ -220,6 +221,54 @@ def test_contradictory_bounds():
     with pytest.raises(InfeasibleConstraintError, match="No coefficients meet the bounds"):
         solve(problem, rows)
     assert solve(problem, rows._replace(bound=np.ones(1))).n_iter < 20
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1e-3])
+def test_uncentred_columns_of_any_size(alpha):
+    """Rounding is relative to the columns: large ones close the gap too, in as few steps."""
+    problem, group = random_problem(9, alpha=alpha)
+    X = problem.X.copy()
+    X[:, 0] = 1e5 * X[:, 0] + 1e7
+    large = problem._replace(X=X)
+    for bound in (0.1, np.inf):
+        rows, theirs = (rows_of(p, group, CASES[0]) for p in (large, problem))
+        rows, theirs = (r._replace(bound=np.array([bound])) for r in (rows, theirs))
+        found, reference = solve(large, rows, tol=1e-8), solve(problem, theirs, tol=1e-8)
+        assert found.n_iter <= reference.n_iter + 3
+        assert found.loss - found.lower_bound <= 1e-8
+        if alpha == 0:
+            assert found.loss == pytest.approx(reference.loss, abs=1e-8)
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+def test_columns_of_zeros_without_penalty(intercept):
+    """Features that say nothing leave coefficients of zero, and a closed gap."""
+    problem, group = random_problem(9, alpha=0.0, intercept=intercept)
+    problem = problem._replace(X=0 * problem.X)
+    found = solve(problem, rows_of(problem, group, CASES[0]))
+    assert not found.theta[:5].any()
+    assert found.loss - found.lower_bound == pytest.approx(0, abs=1e-12)
+
+
+def test_a_projection_that_rounding_ends_early_is_finished(monkeypatch):
+    """An answer beyond its bounds is not accepted; if it stays there the residual says so."""
+    problem, group = random_problem(4)
+    rows = rows_of(problem, group, CASES[0])
+    expected = solve(problem, rows)
+    nearest, calls = newton._nearest_within, []
+
+    def early(rows, by_root, values):
+        calls.append(1)
+        move, cuts, price = nearest(rows, by_root, values)
+        return (move * 0.9 if len(calls) < 8 else move), cuts, price
+
+    monkeypatch.setattr(newton, "_nearest_within", early)
+    found = solve(problem, rows)
+    assert len(calls) >= 8
+    np.testing.assert_allclose(found.theta, expected.theta, atol=1e-7)
+    assert found.residual < 1e-9
+    calls.clear()
+    assert solve(problem, rows, max_iter=2).residual > 1e-4
 
 
 def test_running_out_of_steps_leaves_a_gap():
