@@ -465,7 +465,7 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
         from fairlearnkit._convex_rates import RateConditions
 
         labels = self._group_labels, self._stratum_labels
-        if self._conditions is None or not self._conditions.serves(criteria):
+        if self._conditions is None or not self._conditions.serves(criteria, moments):
             self._conditions = RateConditions(criteria, moments, *labels)
         return moments._replace(conditions=self._conditions)
 

@@ -68,7 +68,9 @@ class _ByGroup(cp.Variable):
     def __getitem__(self, key: Any) -> Any:
         if not isinstance(key, (slice, np.ndarray, list)) and key in self._groups:
             return super().__getitem__(self._groups.index(key))
-        if isinstance(key, str):
+        # Where labels are numbers, a number that is none of them is a mistake, not a place.
+        is_number = isinstance(key, (int, np.integer))
+        if isinstance(key, str) or (is_number and not isinstance(self._groups[0], str)):
             msg = f"{self.name()} has no group {key!r}: groups are {self._groups}."
             raise ValueError(msg)
         return super().__getitem__(key)
@@ -198,6 +200,7 @@ class RateConditions:
         strata: Sequence[Any],
     ) -> None:
         self._builds = [criterion.build for criterion in criteria]
+        self._structure = _structure(moments)
         self._free = np.flatnonzero(moments.kind[moments.event] == Kind.FREE)
         self._rates = cp.Variable(len(self._free), name="rates")
         self._parameters: list[dict[str, Any]] = []
@@ -246,9 +249,9 @@ class RateConditions:
         for name, value in (criterion.parameters or {}).items():
             parameters[name].value = float(value)
 
-    def serves(self, criteria: Sequence[ConvexRates]) -> bool:
+    def serves(self, criteria: Sequence[ConvexRates], moments: Moments) -> bool:
         """Turn the parameters to those of other criteria; False where more has changed."""
-        if len(criteria) != len(self._builds):
+        if len(criteria) != len(self._builds) or _structure(moments) != self._structure:
             return False
         for criterion, build, known in zip(criteria, self._builds, self._parameters, strict=True):
             if criterion.build is not build or set(criterion.parameters or {}) != set(known):
@@ -451,6 +454,12 @@ class _Programme:
         tie = np.asarray(self._tie.dual_value)
         upper[free], lower[free] = np.maximum(tie[free], 0.0), np.maximum(-tie[free], 0.0)
         return np.where(upper > _ZERO, upper, 0.0), np.where(lower > _ZERO, lower, 0.0)
+
+
+def _structure(moments: Moments) -> bytes:
+    """Return all of the moments but their bounds and conditions."""
+    parts = moments._replace(bound=np.zeros(0), conditions=None)
+    return b"".join(np.ascontiguousarray(part).tobytes() for part in parts if part is not None)
 
 
 def _check_conditions(

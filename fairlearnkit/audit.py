@@ -98,6 +98,8 @@ _SCHEMA, _VERSION = "fairlearnkit.audit", 1
 # Below so many rows a rate is marked as resting on few.
 _FEW_ROWS = 10
 _N_DRAWS = 1000
+# Rows of the rarer kind from which a rate is as good as normally distributed.
+_NORMAL_ROWS = 10
 _N_BINS = 10
 # Groups of one attribute that a printed table shows; frames and pages show all.
 _PRINTED = 40
@@ -376,11 +378,11 @@ class AuditReport:
     def _explanation(self) -> str:
         kind = "Simultaneous " if self.simultaneous else ""
         return (
-            f"{kind}{self.confidence:.0%} intervals in brackets; * differs from all others "
+            f"{kind}{100 * self.confidence:.4g}% intervals in brackets; * differs from all others "
             f"(adjusted p < {1 - self.confidence:.2g}); ? few rows.\n"
             f"Verdicts are at a level of {1 - self.confidence:.2g}: a gap within a bound is shown "
-            f"by the {2 * self.confidence - 1:.0%} interval. They hold for people drawn as these "
-            "rows were."
+            f"by the {100 * (2 * self.confidence - 1):.4g}% interval. They hold for people drawn "
+            "as these rows were."
         )
 
     def _rate_table(self, attribute: str, most: int) -> tuple[list[str], list[list[str]]]:
@@ -1173,6 +1175,7 @@ def _check_options(
             msg = f"criteria must be criteria such as DemographicParity(), got {criterion!r}."
             raise ValueError(msg)
         criterion._check(needs_bound=False)
+        criterion._check_compares("An audit")
         for parity in criterion.parities():
             if parity.min_ratio is not None:
                 bounds.append((parity, "min_ratio", float(parity.min_ratio)))
@@ -1450,6 +1453,9 @@ def _finding(
 
     one = event.take([k])
     p = _pooled(one.rate, one.effective, one.other_rate, one.other_effective)
+    # At a rate of 0 or 1 nothing seems to vary: half a row of the other kind.
+    half = np.minimum(0.5 / (one.effective + one.other_effective), 0.5)
+    p = np.clip(p, half, 1 - half)
     spread = one._replace(rate=p, other_rate=p).errors
     detectable = float((event.critical(options.level) + ndtri(options.power)) * spread[0])
 
@@ -1523,7 +1529,9 @@ def _noise_floor(found: Rates, share: Float, to_overall: bool, is_ratio: bool) -
     """Return the disparity that groups with equal true rates would show on average."""
     known = found.effective > 0
     common = np.nansum(np.where(known, found.rate, 0.0) * share, axis=1)
-    if len(common) == 1 and not to_overall and not is_ratio:
+    rows = found.effective[0][known[0]]
+    is_normal = rows.min(initial=np.inf) * min(common[0], 1 - common[0]) >= _NORMAL_ROWS
+    if len(common) == 1 and not to_overall and not is_ratio and is_normal:
         return float(expected_range(common[0], found.effective[0]))
     rng = np.random.default_rng(0)
     whole = np.maximum(np.rint(found.effective), 1).astype(np.int64)
@@ -1743,8 +1751,9 @@ class SubgroupRule:
         Parameters
         ----------
         sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
-            The attributes, in the order in which the rule was found. Numbers between known ones
-            count as the next known one below, categories unknown to the rule as none of them.
+            The attributes: by their names where they have the rule's, else in the order in which
+            the rule was found. Numbers between known ones count as the next known one below,
+            categories unknown to the rule as none of them.
 
         Returns
         -------
@@ -1755,6 +1764,12 @@ class SubgroupRule:
         if len(parts) != len(self._columns) or self._subgroup is None:
             names = [column.name for column in self._columns]
             msg = f"sensitive_features must have the columns {names}, got {len(parts)}."
+            raise ValueError(msg)
+        given, own_names = _names(sensitive_features, len(parts)), [c.name for c in self._columns]
+        if sorted(given) == sorted(own_names):
+            parts = [parts[given.index(name)] for name in own_names]
+        elif hasattr(sensitive_features, "columns") or isinstance(sensitive_features, Mapping):
+            msg = f"sensitive_features must have the columns {own_names}, got {given}."
             raise ValueError(msg)
         codes, design = [], []
         for column, part in zip(self._columns, parts, strict=True):
@@ -2111,6 +2126,9 @@ def _attribute_columns(values: Any, n_rows: int, missing: str) -> tuple[list[_Co
                 "them in, or put the numbers into named classes."
             )
             raise ValueError(msg)
+        if is_ordered and not np.isfinite(np.array(numeric, dtype=float)).all():
+            msg = f"Numbers in sensitive_features must be finite, got infinite ones in {name}."
+            raise ValueError(msg)
         centre, scale = 0.0, 1.0
         if is_ordered:
             numbers = np.array([float(label) for label in labels])[own]
@@ -2193,7 +2211,10 @@ def _levels_text(column: _Column, allowed: NDArray[np.bool_]) -> str:
     """Return a condition on one attribute in words."""
     if column.is_ordered:
         first, last = np.flatnonzero(allowed)[[0, -1]]
-        low, high = (f"{column.labels[i]:g}" for i in (first, last))
+        # The shortest text that is the very number.
+        low, high = (
+            np.format_float_positional(float(column.labels[i]), trim="-") for i in (first, last)
+        )
         if first == 0:
             return f"{column.name} <= {high}"
         if last == len(allowed) - 1:

@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from fairlearnkit import (
     AllOf,
+    Capacity,
     DemographicParity,
     EqualizedOdds,
     ErrorRateParity,
@@ -633,3 +634,45 @@ def test_bad_input_to_subgroups(change, message):
     }
     with pytest.raises(ValueError, match=message):
         audit_subgroups(**(given | change))
+
+
+def test_conditions_on_levels_are_refused():
+    """An audit of what compares nothing would say nothing: an error instead."""
+    for condition in (Capacity(at_most=0.3), AllOf([DemographicParity(), Capacity(at_most=0.3)])):
+        with pytest.raises(ValueError, match="An audit needs criteria that compare groups"):
+            audit([0, 1, 0, 1], [0, 1, 1, 0], sensitive_features=list("abab"), criteria=condition)
+
+
+@pytest.mark.filterwarnings(
+    "ignore::fairlearnkit.exceptions.DegenerateGroupWarning"  # tiny groups on purpose
+)
+def test_chance_among_few_rows():
+    """The noise floor of tiny groups is a difference, and nothing is detectable at once."""
+    rng = np.random.default_rng(0)
+    y, pred = rng.integers(2, size=(2, 400))
+    report = audit(y, pred, sensitive_features=np.arange(400) // 4, criteria=DemographicParity())
+    assert 0.5 < report.criteria[0].noise_floor <= 1
+    alike = audit(
+        np.tile([0, 1], 20),
+        np.ones(40, int),
+        sensitive_features=np.repeat(["a", "b"], 20),
+        criteria=DemographicParity(),
+    )
+    assert alike.criteria[0].detectable > 0.05
+
+
+def test_subgroups_are_found_by_the_names_of_columns():
+    """The order of columns does not matter where they have names, and numbers are told in full."""
+    rng = np.random.default_rng(0)
+    income = rng.integers(1_000_000, 2_000_000, 2000).astype(float)
+    frame = pd.DataFrame({"income": income, "sex": rng.choice(["f", "m"], 2000)})
+    y = rng.integers(2, size=2000)
+    pred = ((income < 1_234_567) | (rng.random(2000) < 0.3)).astype(int)
+    found = audit_subgroups(y, pred, sensitive_features=frame, oracles=["conjunction"])
+    rule = found.rule
+    assert "e+" not in str(rule)
+    np.testing.assert_array_equal(rule.contains(frame), rule.contains(frame[["sex", "income"]]))
+    with pytest.raises(ValueError, match="must have the columns"):
+        rule.contains(frame.rename(columns={"sex": "gender"}))
+    with pytest.raises(ValueError, match="must be finite"):
+        audit_subgroups(y, pred, sensitive_features=frame.assign(income=np.inf))

@@ -846,3 +846,33 @@ def test_grid_search_over_conditions(data):
     )
     search = GridSearchCV(clf, {"constraint__at_most": [0.2, 0.4]}, cv=3).fit(X, y)
     assert search.best_params_ == {"constraint__at_most": 0.4}
+
+
+def test_another_criterion_states_the_conditions_anew():
+    """Where the user's conditions fall on other rows, `at` is as good as a fresh fit."""
+    X, y, groups = make_group_classification(600, base_rates=(0.6, 0.3, 0.5), random_state=0)
+    own = ConvexRates(lambda r: [r.fpr <= 0.05])
+    several = [
+        AllOf([MinimumRate(FALSE_NEGATIVE_RATE, at_least=0.0), own]),
+        AllOf([Capacity(at_most=0.3), own]),
+        AllOf([own, DemographicParity(max_difference=0.02)]),
+    ]
+
+    def fitted(constraint):
+        clf = GroupThresholdClassifier(LogisticRegression(), constraint)
+        return clf.fit(X, y, sensitive_features=groups)
+
+    first = fitted(own)
+    for constraint in several:
+        fresh = fitted(constraint)
+        first = first.at(constraint=constraint)
+        assert first.cost_ == pytest.approx(fresh.cost_, abs=1e-6)
+
+
+def test_numbers_as_labels_are_not_places():
+    """With groups 1, 2, 3 a place is an error that names them, not another group."""
+    X, y, groups = make_group_classification(600, base_rates=(0.6, 0.3, 0.5), random_state=0)
+    by_place = ConvexRates(lambda r: [r.tpr[i] >= 0.9 for i in range(r.n_groups)])
+    clf = GroupThresholdClassifier(LogisticRegression(), by_place)
+    with pytest.raises(ValueError, match=r"has no group 0: groups are \[.*1.*2.*3"):
+        clf.fit(X, y, sensitive_features=groups + 1)

@@ -239,10 +239,11 @@ def minimum_detectable_difference(
     Returns
     -------
     ndarray
-        ``(z_{1 - level/2} + z_power) * sqrt(p (1 - p) (1/n + 1/m))``.
+        ``(z_{1 - level/2} + z_power) * sqrt(p (1 - p) (1/n + 1/m))``, with p half a row away from
+        0 and 1 at least.
     """
-    p = np.asarray(rate, dtype=float)
     n, m = np.asarray(count, dtype=float), np.asarray(other_count, dtype=float)
+    p = _away_from_ends(np.asarray(rate, dtype=float), n + m)
     z: float = ndtri(1 - level / 2) + ndtri(power)
     return np.asarray(z * np.sqrt(p * (1 - p) * (1 / n + 1 / m)))
 
@@ -484,13 +485,14 @@ def rates_of_cells(
     )
     shown = np.clip(second - 2 * rate * first + rate**2 * mass2, 0.0, None) / known**2
     kish = effective_count(mass, mass2)
-    return Rates(rate, rows, mass, kish, _binomial_count(rate, shown, kish, rows))
+    return Rates(rate, rows, mass, kish, _binomial_count(rate, shown, kish))
 
 
-def _binomial_count(rate: Float, variance: Float, kish: Float, rows: Float) -> Float:
+def _binomial_count(rate: Float, variance: Float, kish: Float) -> Float:
     """Return the rows of a binomial variable with a variance shrunk towards the largest."""
     largest = rate * (1 - rate) / np.where(kish > 0, kish, np.nan)
-    shrunk = (rows * variance + _ADDED_ROWS * largest) / (rows + _ADDED_ROWS)
+    # By Kish's count: few heavy rows tell as little of a variance as of a rate.
+    shrunk = (kish * variance + _ADDED_ROWS * largest) / (kish + _ADDED_ROWS)
     inside = (largest > _ROUNDING) & np.isfinite(largest)
     found: Float = kish * np.divide(
         largest, shrunk, out=np.ones_like(largest), where=inside & (shrunk > 0)
@@ -1326,5 +1328,5 @@ def area_under_curve(
         + squared[0] @ (above - area) ** 2 / total[0] ** 2
     )
     kish = effective_count(total, squared.sum(axis=1)).min()
-    count = _binomial_count(np.array(area), np.array(variance), kish, kish)
+    count = _binomial_count(np.array(area), np.array(variance), kish)
     return area, float(count)

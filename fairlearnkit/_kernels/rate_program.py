@@ -22,7 +22,7 @@ from scipy import sparse
 
 from fairlearnkit._kernels.linear_program import LinearProgram, solve_linear_program
 from fairlearnkit._kernels.moments import Moments, row_form, violations
-from fairlearnkit.exceptions import SolverError
+from fairlearnkit.exceptions import InfeasibleConstraintError, SolverError
 
 Float = NDArray[np.float64]
 Int = NDArray[np.intp]
@@ -243,17 +243,19 @@ def _fewest(cost: Float, rates: sparse.csr_array, block: Int, weight: Float) -> 
     """
     n_columns = len(cost)
     one_each = sparse.csr_array((np.ones(n_columns), (block, np.arange(n_columns))))
-    solution = solve_linear_program(
-        LinearProgram(
-            cost=cost,
-            upper=sparse.csr_array((0, n_columns)),
-            bound=np.zeros(0),
-            equal=sparse.vstack([one_each, rates], format="csr"),
-            value=np.concatenate([np.ones(one_each.shape[0]), rates @ weight]),
-            n_free=0,
-        )
+    programme = LinearProgram(
+        cost=cost,
+        upper=sparse.csr_array((0, n_columns)),
+        bound=np.zeros(0),
+        equal=sparse.vstack([one_each, rates], format="csr"),
+        value=np.concatenate([np.ones(one_each.shape[0]), rates @ weight]),
+        n_free=0,
     )
-    return _weights(solution.x, block)
+    try:
+        return _weights(solve_linear_program(programme).x, block)
+    except InfeasibleConstraintError:
+        # By rounding: the weights given meet the equations, and are as good with more columns.
+        return weight
 
 
 def least_relaxation(

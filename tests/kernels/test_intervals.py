@@ -484,8 +484,9 @@ def test_rates_and_their_precision_by_hand():
     np.testing.assert_allclose(found.rate, [[0.75]])
     np.testing.assert_allclose(found.kish, [[16 / 6]])
     # The variance that rows show, Σ s²(v - r)² / S² = (1/16 + 9/16 + 4/16) / 16 = 7/128, on
-    # three rows, and the largest, (3/16) / (16/6) = 9/128, on 3.84 more.
-    expected = (3 / 16) / ((3 * 7 / 128 + 3.84 * 9 / 128) / 6.84)
+    # Kish's 16/6 rows, and the largest, (3/16) / (16/6) = 9/128, on 3.84 more.
+    shrunk = (16 / 6 * 7 / 128 + 3.84 * 9 / 128) / (16 / 6 + 3.84)
+    expected = (3 / 16) / shrunk
     np.testing.assert_allclose(found.effective, [[expected]])
 
 
