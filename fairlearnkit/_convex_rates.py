@@ -115,7 +115,13 @@ class RateExpressions:
         if name.startswith("overall_") and name.removeprefix("overall_") in _RATES:
             rate = _RATES[name.removeprefix("overall_")]
             below = self._mass @ np.array(rate._condition(), dtype=float)
-            return (below / below.sum()) @ getattr(self, rate.name) if below.any() else np.nan
+            if below.any():
+                return (below / below.sum()) @ getattr(self, rate.name)
+            # Without rows it may be anything.
+            anything = cp.Variable(name=name)
+            self.definitions += [anything >= 0, anything <= 1]
+            self.is_known = False
+            return anything
         if name not in _RATES:
             msg = (
                 f"There is no rate {name!r}. There are {', '.join(_RATES)}, each by group and as "

@@ -876,3 +876,23 @@ def test_numbers_as_labels_are_not_places():
     clf = GroupThresholdClassifier(LogisticRegression(), by_place)
     with pytest.raises(ValueError, match=r"has no group 0: groups are \[.*1.*2.*3"):
         clf.fit(X, y, sensitive_features=groups + 1)
+
+
+def test_overall_rates_without_rows_in_a_stratum_are_free():
+    """Where a stratum has no positives its overall true positive rate may be anything."""
+    X, y, groups = make_group_classification(600, base_rates=(0.6, 0.3), random_state=0)
+    stratum = np.where(np.arange(600) < 300, "a", "b")
+    kept = (stratum == "a") | (y == 0)
+    clf = GroupThresholdClassifier(
+        LogisticRegression(), ConvexRates(lambda r: [r.overall_tpr >= 0.7])
+    ).fit(X[kept], y[kept], sensitive_features=groups[kept], control_features=stratum[kept])
+    assert clf.disparity_ <= 1e-7
+
+
+def test_no_threshold_is_left_with_a_weight_of_rounding():
+    """What an interior-point solver leaves of zero does not reach the rules."""
+    X, y, groups = make_group_classification(3000, base_rates=(0.6, 0.3), random_state=0)
+    clf = GroupThresholdClassifier(LogisticRegression(), ConvexRates(lambda r: [r.tpr >= 0.7]))
+    clf.fit(X, y, sensitive_features=groups)
+    shares = [share for rule in clf.thresholds_.values() for _, share in rule]
+    assert min(shares) > 1e-8

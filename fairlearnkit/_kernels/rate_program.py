@@ -33,6 +33,8 @@ FEASIBILITY = 1e-9
 CONIC_FEASIBILITY = 1e-7
 # A weight that is zero but for rounding: it moves no rate by more than this.
 _NO_WEIGHT = 1e-12
+# The same where an interior-point method has been at work.
+_NO_CONIC_WEIGHT = 1e-8
 # A relaxation that the solver's tolerance grants in any case.
 _NO_AMOUNT = 1e-10
 
@@ -192,6 +194,7 @@ def solve_mixture(cost: Float, rates: sparse.csr_array, block: Int, moments: Mom
         known, upper, lower = moments.conditions.cheapest(cost / scale, rates, block, moments)
         known = _weights(np.maximum(known, 0.0), block)
         weight = _fewest(cost / scale, rates, block, known)
+        weight = _weights(np.where(weight > _NO_CONIC_WEIGHT, weight, 0.0), block)
         return _mixture(weight, cost, scale * upper, scale * lower, rates, moments)
     given = _inequalities(rates, block, moments)
     solution = solve_linear_program(
