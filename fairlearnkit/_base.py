@@ -710,8 +710,9 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
         direction = np.where(is_turned, 1.0 if is_single else moments.bound, 0.0)
         if not direction.any():
             msg = (
-                "frontier_ is not available without a difference bound above 0 to turn: under "
-                "ratio bounds the cost is not piecewise linear in the knob. Use at() instead."
+                f"frontier_ is not available without a difference bound above 0 to turn, got "
+                f"{self.constraint!r}: conditions stay as they are, and under ratio bounds the "
+                "cost is not piecewise linear in the knob. Use at() instead."
             )
             raise AttributeError(msg)
 

@@ -1,12 +1,12 @@
 """Convex problems with conditions that the user writes, by cvxpy: arrays in and out.
 
-The only module that imports cvxpy, and the only place where its statuses are read.
+The only place where cvxpy's statuses are read.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cvxpy as cp
@@ -113,7 +113,7 @@ class LogisticProgramme:
             self._bound.value = rows.bound
         if not self._has_minimum:
             self._check_minimum()
-        if not _is_solved(self._programme):
+        if not find_solution(self._programme):
             raise InfeasibleConstraintError(self._why_infeasible())
         programme = self._programme
         residual = max((float(np.max(c.violation())) for c in programme.constraints), default=0.0)
@@ -144,14 +144,14 @@ class LogisticProgramme:
         problem = self._problem
         constraints = [*self._bounds, *self._extra]
         size = cp.sum_squares(self._coef) + cp.square(self._intercept)
-        if not _is_solved(cp.Problem(cp.Minimize(size), constraints)):
+        if not find_solution(cp.Problem(cp.Minimize(size), constraints)):
             raise InfeasibleConstraintError(self._why_infeasible())
         coef, intercept = self._coef.value, self._intercept.value
         change = problem.X @ (self._coef - coef) + (self._intercept - intercept)
         gain = cp.multiply(2 * problem.y - 1, change)
         most = cp.Maximize(problem.weight @ cp.minimum(gain, _ENDLESS))
         try:
-            is_solved = _is_solved(cp.Problem(most, [*constraints, gain >= 0]))
+            is_solved = find_solution(cp.Problem(most, [*constraints, gain >= 0]))
         except SolverError:
             # Nothing found: the loss itself may still be solved.
             return
@@ -192,7 +192,7 @@ class LogisticProgramme:
         scale = 1 / max(np.abs(gradient).max(), problem.alpha, 1e-12)
         tangent = cp.Problem(cp.Minimize(scale * change), [*self._bounds, *self._extra, *near])
         try:
-            is_solved = _is_solved(tangent)
+            is_solved = find_solution(tangent)
         except SolverError:
             is_solved = False
         # No loss is negative.
@@ -212,7 +212,7 @@ class LogisticProgramme:
         is_step = self._away(theta) == cp.multiply(unit, step)
         try:
             programme = cp.Problem(cp.Minimize(model), [*self._bounds, *self._extra, is_step])
-            is_solved = _is_solved(programme)
+            is_solved = find_solution(programme)
         except SolverError:
             is_solved = False
         return theta + unit * np.asarray(step.value) if is_solved else theta
@@ -223,7 +223,7 @@ class LogisticProgramme:
         return cp.hstack(free) - theta
 
     def _why_infeasible(self) -> str:
-        if self._extra and not _is_solved(cp.Problem(cp.Minimize(0), self._extra)):
+        if self._extra and not find_solution(cp.Problem(cp.Minimize(0), self._extra)):
             return (
                 "extra_constraints contradict each other: no coefficients meet all of them. Relax "
                 "one of them."
@@ -241,26 +241,8 @@ def _checked(build: ExtraConstraints | None, coef: Any, intercept: Any) -> list[
     """Return the user's constraints, or raise where they are none or not convex."""
     if build is None:
         return []
-    found = build(coef, intercept)
-    if found is None:
-        msg = (
-            "extra_constraints must return a list of cvxpy constraints, got None. Is the return "
-            "missing?"
-        )
-        raise ValueError(msg)
-    if not isinstance(found, (list, tuple)):
-        msg = (
-            "extra_constraints must return a list of cvxpy constraints, got "
-            f"{type(found).__name__}. Write [coef[0] >= 0] rather than coef[0] >= 0."
-        )
-        raise ValueError(msg)
+    found = constraints_of(build(coef, intercept), "extra_constraints", "coef[0] >= 0")
     for constraint in found:
-        if not isinstance(constraint, cp.constraints.constraint.Constraint):
-            msg = (
-                "extra_constraints must return cvxpy constraints such as coef[0] >= 0, got "
-                f"{constraint!r}."
-            )
-            raise ValueError(msg)
         if not constraint.is_dcp():
             msg = (
                 "extra_constraints must be convex by cvxpy's rules (an upper bound on a convex "
@@ -276,23 +258,43 @@ def _checked(build: ExtraConstraints | None, coef: Any, intercept: Any) -> list[
                 "the place of a number of coefficients."
             )
             raise ValueError(msg)
+    return found
+
+
+def constraints_of(found: Any, what: str, example: str) -> list[Any]:
+    """Return what a function of the user's gave as a list of cvxpy constraints, or raise."""
+    if found is None:
+        msg = f"{what} must return a list of cvxpy constraints, got None. Is the return missing?"
+        raise ValueError(msg)
+    kind = cp.constraints.constraint.Constraint
+    if isinstance(found, kind) or not isinstance(found, (list, tuple)):
+        msg = (
+            f"{what} must return a list of cvxpy constraints, got {type(found).__name__}. Write "
+            f"[{example}] rather than {example}."
+        )
+        raise ValueError(msg)
+    for constraint in found:
+        if not isinstance(constraint, kind):
+            msg = f"{what} must return cvxpy constraints such as {example}, got {constraint!r}."
+            raise ValueError(msg)
     return list(found)
 
 
-def _is_solved(programme: Any) -> bool:
-    """Solve a programme; False where it has no solution."""
-    try:
-        with warnings.catch_warnings():
-            # What an inaccurate solution is worth is measured afterwards.
-            warnings.simplefilter("ignore", UserWarning)
-            programme.solve(solver=cp.CLARABEL)
-    except cp.error.SolverError as error:
-        msg = f"The conic programme was not solved (Clarabel: {error})"
-        raise SolverError(msg) from error
-    status = programme.status
-    if status in (cp.INFEASIBLE, cp.INFEASIBLE_INACCURATE):
-        return False
-    if status not in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE):
-        msg = f"The conic programme was not solved (Clarabel: {status})."
-        raise SolverError(msg)
-    return True
+def find_solution(programme: Any, settings: Sequence[dict[str, float]] = ({},)) -> bool:
+    """Solve a programme by the first of some settings that does; False where it is infeasible."""
+    for setting in settings:
+        try:
+            with warnings.catch_warnings():
+                # What an inaccurate solution is worth is measured afterwards.
+                warnings.simplefilter("ignore", UserWarning)
+                programme.solve(solver=cp.CLARABEL, **setting)
+        except cp.error.SolverError as error:
+            reason = str(error)
+            continue
+        if programme.status in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE):
+            return True
+        if programme.status in (cp.INFEASIBLE, cp.INFEASIBLE_INACCURATE):
+            return False
+        reason = programme.status
+    msg = f"The conic programme was not solved (Clarabel: {reason})."
+    raise SolverError(msg)

@@ -8,7 +8,6 @@ what one more unit of each rate costs, and price the next column.
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fairlearnkit._kernels.moments import Kind, Moments, row_form
+from fairlearnkit._convex import constraints_of, find_solution
+from fairlearnkit._kernels.moments import Kind, Moments, row_form, structure
 from fairlearnkit.constraints import (
     ERROR_RATE,
     FALSE_NEGATIVE_RATE,
@@ -28,7 +28,7 @@ from fairlearnkit.constraints import (
     ConvexRates,
     Rate,
 )
-from fairlearnkit.exceptions import InfeasibleConstraintError, SolverError
+from fairlearnkit.exceptions import InfeasibleConstraintError
 
 Float = NDArray[np.float64]
 Int = NDArray[np.intp]
@@ -206,7 +206,7 @@ class RateConditions:
         strata: Sequence[Any],
     ) -> None:
         self._builds = [criterion.build for criterion in criteria]
-        self._structure = _structure(moments)
+        self._structure = structure(moments)
         self._free = np.flatnonzero(moments.kind[moments.event] == Kind.FREE)
         self._rates = cp.Variable(len(self._free), name="rates")
         self._parameters: list[dict[str, Any]] = []
@@ -257,7 +257,7 @@ class RateConditions:
 
     def serves(self, criteria: Sequence[ConvexRates], moments: Moments) -> bool:
         """Turn the parameters to those of other criteria; False where more has changed."""
-        if len(criteria) != len(self._builds) or _structure(moments) != self._structure:
+        if len(criteria) != len(self._builds) or structure(moments) != self._structure:
             return False
         for criterion, build, known in zip(criteria, self._builds, self._parameters, strict=True):
             if criterion.build is not build or set(criterion.parameters or {}) != set(known):
@@ -289,7 +289,9 @@ class RateConditions:
             problem = cp.Problem(cp.Minimize(amount), [*relaxed, *self._defined, given])
             self._at_rates = problem
         self._given.value = np.clip(free, 0.0, 1.0)
-        return float(self._at_rates.value) if _solve(self._at_rates) else np.inf
+        return (
+            float(self._at_rates.value) if find_solution(self._at_rates, _TOLERANCES) else np.inf
+        )
 
     def worth(self, moments: Moments, rate_price: Float) -> float:
         """Return the largest total of price times rate over the free rows within conditions."""
@@ -303,7 +305,7 @@ class RateConditions:
                 total = self._price @ self._rates
                 self._support = cp.Problem(cp.Maximize(total), [*self._own, *self._defined])
             self._price.value = price / scale
-            if not _solve(self._support):
+            if not find_solution(self._support, _TOLERANCES):
                 return -np.inf
             self._worth[key] = scale * float(self._support.value)
         return self._worth[key]
@@ -321,7 +323,7 @@ class RateConditions:
             If the solver fails.
         """
         programme = self._over(cost, rates, block, moments)
-        if not _solve(programme.problem):
+        if not find_solution(programme.problem, _TOLERANCES):
             msg = "No rule meets the constraint: bounds and conditions contradict each other."
             raise InfeasibleConstraintError(msg)
         return np.asarray(programme.weight.value), *programme.prices(moments)
@@ -361,7 +363,7 @@ class RateConditions:
         programme = _Programme(rates, block, moments, self._rates, self._free, amount, is_loose)
         programme.turn(moments, upper, lower)
         problem = cp.Problem(cp.Minimize(amount), [*programme.rules, *own, *self._defined])
-        if not _solve(problem):
+        if not find_solution(problem, _TOLERANCES):
             msg = "No rule meets the constraint, however far what may give way does."
             raise InfeasibleConstraintError(msg)
         needed = float(problem.value)
@@ -462,36 +464,19 @@ class _Programme:
         return np.where(upper > _ZERO, upper, 0.0), np.where(lower > _ZERO, lower, 0.0)
 
 
-def _structure(moments: Moments) -> bytes:
-    """Return all of the moments but their bounds and conditions."""
-    parts = moments._replace(bound=np.zeros(0), conditions=None)
-    return b"".join(np.ascontiguousarray(part).tobytes() for part in parts if part is not None)
-
-
 def _check_conditions(
     build: Callable[..., Any], rates: RateExpressions, parameters: Mapping[str, Any]
 ) -> list[Any]:
     """Return the user's constraints, or raise where they are none or not convex."""
-    found = build(rates, **parameters)
-    if isinstance(found, cp.constraints.constraint.Constraint) or not isinstance(
-        found, (list, tuple)
-    ):
-        msg = (
-            "build must return a list of cvxpy constraints, got "
-            f"{type(found).__name__}. Write [r.tpr >= 0.7] rather than r.tpr >= 0.7."
-        )
-        raise ValueError(msg)
+    found = constraints_of(build(rates, **parameters), "build", "r.tpr >= 0.7")
     for constraint in found:
-        if not isinstance(constraint, cp.constraints.constraint.Constraint):
-            msg = f"build must return cvxpy constraints such as r.tpr >= 0.7, got {constraint!r}."
-            raise ValueError(msg)
         if not constraint.is_dcp():
             msg = (
                 f"Conditions must be convex by cvxpy's rules (DCP), got "
                 f"{rates.in_words(constraint)}: {_broken_rule(constraint, rates)}."
             )
             raise ValueError(msg)
-    return list(found)
+    return found
 
 
 def _broken_rule(constraint: Any, rates: RateExpressions) -> str:
@@ -545,23 +530,3 @@ def _size(value: Any) -> float:
     parts = value if isinstance(value, (list, tuple)) else [value]
     sizes = [np.abs(np.asarray(p, dtype=float)).max(initial=0.0) for p in parts if p is not None]
     return float(max(sizes, default=0.0))
-
-
-def _solve(problem: Any) -> bool:
-    """Solve a problem; False where it has no solution."""
-    for tolerances in _TOLERANCES:
-        try:
-            with warnings.catch_warnings():
-                # What an inaccurate answer is worth is measured afterwards.
-                warnings.simplefilter("ignore", UserWarning)
-                problem.solve(solver=cp.CLARABEL, **tolerances)
-        except cp.error.SolverError as error:
-            reason = str(error)
-            continue
-        if problem.status in (cp.OPTIMAL, cp.OPTIMAL_INACCURATE):
-            return True
-        if problem.status in (cp.INFEASIBLE, cp.INFEASIBLE_INACCURATE):
-            return False
-        reason = problem.status
-    msg = f"The conic programme was not solved (Clarabel: {reason})."
-    raise SolverError(msg)

@@ -22,7 +22,14 @@ from fairlearnkit._kernels.hypotheses import (
     ThresholdColumns,
     threshold_columns,
 )
-from fairlearnkit._kernels.moments import Kind, Moments, group_rates, objective, violations
+from fairlearnkit._kernels.moments import (
+    Kind,
+    Moments,
+    group_rates,
+    objective,
+    structure,
+    violations,
+)
 from fairlearnkit._kernels.newton import (
     LogisticProblem,
     LogisticSolution,
@@ -551,11 +558,9 @@ class ConstrainedLogisticRegression(MixtureClassifier):
 
     def _extend_pool(self, moments: Moments) -> list[LogisticSolution]:
         """Add the path of a criterion, once; return what was solved for it."""
-        structure = b"".join(
-            np.ascontiguousarray(part).tobytes()
-            for part in (moments.event, moments.unit, moments.slope, moments.to_overall)
-        )
-        if structure in self._known_paths:
+        # Mean scores are compared by differences, whatever the bound is on.
+        compared = structure(moments._replace(is_ratio=np.zeros_like(moments.is_ratio)))
+        if compared in self._known_paths:
             return []
         training = self._training_rows("Another criterion")
         _, slope = objective(self._cost_mass, *self._costs)
@@ -577,7 +582,7 @@ class ConstrainedLogisticRegression(MixtureClassifier):
                 self._pool.add([own])
             if columns is not None and (columns := _costing(columns, least)) is not None:
                 self._pool.columns.append(columns)
-        self._known_paths.add(structure)
+        self._known_paths.add(compared)
         return solutions
 
     def _turn(self) -> None:

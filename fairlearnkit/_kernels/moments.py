@@ -133,6 +133,12 @@ class RowForm(NamedTuple):
     lower_gain: Float
 
 
+def structure(moments: Moments) -> bytes:
+    """Return which rates are compared, and how: all that bounds and conditions leave as it is."""
+    parts = moments._replace(bound=np.zeros(0), conditions=None)
+    return b"".join(np.ascontiguousarray(part).tobytes() for part in parts if part is not None)
+
+
 def cell_mass(label: Label, unit: Int, sample_weight: Float | None, n_units: int) -> Float:
     """Return the weight in each cell, shape ``(n_units, 2)``."""
     cell = 2 * unit + label

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fairlearnkit._kernels.hypotheses import Answer, Decisions, Hypothesis, ThresholdColumns
-from fairlearnkit._kernels.moments import Moments, group_rates
+from fairlearnkit._kernels.moments import Moments, group_rates, structure
 from fairlearnkit._kernels.rate_program import (
     Mixture,
     Relaxation,
@@ -100,7 +100,7 @@ class Pool:
 
     def lines(self, moments: Moments) -> list[Line]:
         """Return the calls of the learner so far."""
-        return self.asked.setdefault(_structure(moments), [])
+        return self.asked.setdefault(structure(moments), [])
 
     @property
     def n_calls(self) -> int:
@@ -136,14 +136,6 @@ class Pool:
         else:
             self.n_searches += len(prices)
         return found
-
-
-def _structure(moments: Moments) -> bytes:
-    parts = (
-        *(moments.event, moments.unit, moments.slope),
-        *(moments.is_ratio, moments.to_overall, moments.kind),
-    )
-    return b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
 
 
 # What a threshold must save, in priced cost and units of `tol`, to join the pool: the programme
