@@ -320,12 +320,6 @@ def test_progress_is_printed_on_request(capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_hashed_decisions_keep_the_rates_up_to_chance(fitted):
-    """Realised gaps stay within sampling error of the expected ones."""
-    # At most a third of 1,500 rows are in the smallest group and label: five standard errors.
-    assert abs(fitted.realized_disparity_ - fitted.disparity_) < 5 * 0.5 / np.sqrt(150)
-
-
 def test_inactive_bound_costs_no_more_than_the_plain_model():
     """Under a bound that asks for nothing the mixture is as good as the model it wraps."""
     plain = LogisticRegression().fit(X, Y)
@@ -471,18 +465,31 @@ def test_an_interpolating_learner_needs_out_of_fold_counting():
     assert held_out_gap(constraint_data="crossfit") < 0.06
 
 
-@pytest.mark.parametrize("options", [{}, {"threshold_columns": "crossfit", "cv": 3}])
-def test_side_by_side_fits_agree_within_the_gap(options):
-    """Several prices at once find other models, and the same answer to `tol`."""
+def test_side_by_side_fits_agree_within_the_gaps():
+    """Around an exact learner several prices at once lead to the same optimum."""
+    few = slice(0, 150)
     one, two = (
-        ReductionClassifier(
-            LogisticRegression(), DemographicParity(max_difference=0.03), n_jobs=n_jobs, **options
-        ).fit(X, Y, sensitive_features=GROUPS)
+        ReductionClassifier(Stump(), EqualizedOdds(max_difference=0.05), n_jobs=n_jobs).fit(
+            X[few], Y[few], sensitive_features=GROUPS[few]
+        )
         for n_jobs in (None, 2)
     )
     assert two.gap_ <= two.tol
-    assert two.disparity_ <= 0.03 + 1e-9
-    assert abs(one.cost_ - two.cost_) <= 5 * one.tol
+    assert two.disparity_ <= 0.05 + 1e-9
+    assert abs(one.cost_ - two.cost_) <= one.gap_ + two.gap_ + 1e-9
+
+
+def test_folds_are_fitted_side_by_side():
+    """Folds in parallel are the folds one after the other, where one price is asked at."""
+    options = {"threshold_columns": "crossfit", "constraint_data": "crossfit", "cv": 3}
+    one, two = (
+        ReductionClassifier(
+            LogisticRegression(), DemographicParity(max_difference=1.0), n_jobs=n_jobs, **options
+        ).fit(X, Y, sensitive_features=GROUPS)
+        for n_jobs in (None, 2)
+    )
+    assert one.n_fits_ == two.n_fits_ == 4
+    assert one.cost_ == two.cost_
 
 
 def test_exponentiated_gradient_agrees_with_column_generation():
@@ -503,16 +510,18 @@ def test_exponentiated_gradient_agrees_with_column_generation():
 def test_averages_of_exponentiated_gradient():
     """Without the programme the published average is returned, with its own guarantee."""
     few = slice(0, 150)
-    options = {"solver": "exponentiated_gradient", "lp_step": False, "max_multiplier": 2.0}
+    options = {"solver": "exponentiated_gradient", "lp_step": False, "max_multiplier": 10.0}
     clf = ReductionClassifier(
-        Stump(), DemographicParity(max_difference=0.05), tol=0.1, max_fits=500, **options
+        Stump(), DemographicParity(max_difference=0.05), tol=0.35, max_fits=600, **options
     ).fit(X[few], Y[few], sensitive_features=GROUPS[few])
     best = ReductionClassifier(Stump(), DemographicParity(max_difference=0.05), tol=1e-6)
     best.fit(X[few], Y[few], sensitive_features=GROUPS[few])
     assert clf.weights_.sum() == pytest.approx(1.0)
-    assert 0 <= clf.gap_ <= 0.1
+    assert 0 <= clf.gap_ <= 0.35
     assert clf.cost_ <= best.cost_ + 2 * clf.gap_
-    assert clf.disparity_ <= 0.05 + (1 + 2 * clf.gap_) / 2.0
+    assert clf.disparity_ <= 0.05 + (1 + 2 * clf.gap_) / 10
+    # The guarantee is loose here; the prices bring groups together all the same.
+    assert clf.disparity_ < 0.5 * best.at(max_difference=1.0).disparity_
 
 
 def test_curve_tells_the_mixture_at_every_breakpoint(fitted):
@@ -642,7 +651,7 @@ def test_weightless_folds():
 def test_a_fold_with_one_label_decides_alike():
     """Where a fold's training rows have one label, it decides so, and the model is kept."""
     weight = np.ones(300)
-    weight[:150][Y[:150] == 1] = 1e-9
+    weight[:150][Y[:150] == 1] = 0.0
     half = [(np.arange(150), np.arange(150, 300)), (np.arange(150, 300), np.arange(150))]
     for columns in (None, "crossfit"):
         clf = small_fit(
@@ -652,7 +661,11 @@ def test_a_fold_with_one_label_decides_alike():
             cv=half,
             sample_weight=weight,
         )
-        assert clf.n_fits_ >= 2
+        # Both halves and all rows, but for the half whose positives weigh nothing.
+        assert clf.n_fits_ == 2
+        rejected = (Y[150:300] == 1).sum()
+        kept = [h for h in clf._pool.hypotheses if not isinstance(h.model, bool)]
+        assert min(h.cost for h in kept) * weight.sum() >= rejected
 
 
 @pytest.mark.parametrize(
@@ -705,15 +718,11 @@ def test_rows_without_weight_count_in_unweighted_rates():
     assert found <= 0.03 + 1e-9
 
 
-class KeepsALock(LogisticRegression):
-    """A learner that can be sent to another process, unlike what is around it."""
-
-
 def test_only_the_problem_is_sent_to_other_processes():
     """Splitters and callables that cannot be pickled stay here."""
     lock = threading.Lock()
     clf = ReductionClassifier(
-        KeepsALock(),
+        LogisticRegression(),
         DemographicParity(max_difference=0.05),
         sensitive_columns=lambda rows: (lock.locked(), rows[:, 0] > 0)[1],
         constraint_data="crossfit",
