@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
@@ -896,3 +897,15 @@ def test_no_threshold_is_left_with_a_weight_of_rounding():
     clf.fit(X, y, sensitive_features=groups)
     shares = [share for rule in clf.thresholds_.values() for _, share in rule]
     assert min(shares) > 1e-8
+
+
+def test_no_call_is_left_after_the_search_for_a_rule_within_the_bounds():
+    """Where that takes all fits allowed, both solvers return what there is, with a warning."""
+    X, y, groups = make_group_classification(600, base_rates=(0.6, 0.3), random_state=0)
+    both = AllOf([MinimumRate(TRUE_POSITIVE_RATE, at_least=0.8), Capacity(at_most=0.7)])
+    for solver in ("column_generation", "exponentiated_gradient"):
+        clf = ReductionClassifier(LogisticRegression(), both, solver=solver, max_fits=1)
+        with pytest.warns(ConvergenceWarning, match="max_fits=1 reached"):
+            clf.fit(X, y, sensitive_features=groups)
+        assert clf.n_fits_ == 1
+        assert clf.gap_ > clf.tol

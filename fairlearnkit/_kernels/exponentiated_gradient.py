@@ -122,7 +122,7 @@ def exponentiated_gradient(
     Parameters
     ----------
     pool : Pool
-        Grows; must hold a hypothesis.
+        Grows; must hold a mixture within the bounds.
     moments : Moments
         Rates and bounds.
     best_responses : callable
@@ -140,10 +140,10 @@ def exponentiated_gradient(
     Yields
     ------
     Progress
-        Without `lp_step`, the average of all answers. With costs of at most 1, its cost is at most
-        the optimum plus ``2 * gap``, and it is beyond the bounds by at most
-        ``(1 + 2 * gap) / max_multiplier``. With `lp_step`, a mixture within the bounds and its gap
-        to the best lower bound.
+        First before any call: the cheapest mixture of the pool. Without `lp_step`, the average of
+        all answers. With costs of at most 1, its cost is at most the optimum plus ``2 * gap``, and
+        it is beyond the bounds by at most ``(1 + 2 * gap) / max_multiplier``. With `lp_step`, a
+        mixture within the bounds and its gap to the best lower bound.
 
     Notes
     -----
@@ -160,6 +160,7 @@ def exponentiated_gradient(
     played = np.zeros(len(pool.hypotheses))
     log_pairs = np.log(1 + _n_pairs(moments))
     n_calls = n_rounds = 0
+    yield Progress.of(cheapest_mixture(pool, moments), lower_bounds(pool, moments))
     while n_calls < max_calls:
         step = np.sqrt(log_pairs / (n_rounds + 1))
         prices = softmax_prices(moments, step * total, step * slack, max_multiplier)

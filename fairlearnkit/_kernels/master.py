@@ -37,12 +37,8 @@ _SHORT_OF = 0.6
 # Once it is closed: short of them and at fractions of them, since a learner that is no exact
 # minimiser often has more to give nearby.
 _FRACTIONS = (0.5, 0.25)
-
-
 # What a hypothesis must bring a mixture nearer to the bounds by, in rate, for the search to go on.
 _NEARER = 1e-8
-
-
 # Prices of phase one sum to one, as costs do over all rows: multiples to try beside costs.
 _BESIDE_COSTS = (1.0, 3.0, 0.3)
 
