@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from numbers import Real
 from typing import Any, NamedTuple
 
 import cvxpy as cp
@@ -69,8 +70,8 @@ class _ByGroup(cp.Variable):
         if not isinstance(key, (slice, np.ndarray, list)) and key in self._groups:
             return super().__getitem__(self._groups.index(key))
         # Where labels are numbers, a number that is none of them is a mistake, not a place.
-        is_number = isinstance(key, (int, np.integer))
-        if isinstance(key, str) or (is_number and not isinstance(self._groups[0], str)):
+        is_place = isinstance(key, (int, np.integer))
+        if isinstance(key, str) or (is_place and any(isinstance(g, Real) for g in self._groups)):
             msg = f"{self.name()} has no group {key!r}: groups are {self._groups}."
             raise ValueError(msg)
         return super().__getitem__(key)
