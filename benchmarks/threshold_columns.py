@@ -1,10 +1,11 @@
 """Threshold columns and out-of-fold counting: what they do on held-out rows.
 
 For each data set, learner and criterion, ReductionClassifier is fitted on a random part of the
-rows (with at most 30 fits at a knob, certified or not) and turned through its knobs; each rule is measured on the rest, in expectation. A method's
-error at a gap is read from the lower hull of its rules' gaps and errors and of the better
-constant: a mixture of two rules has no larger gap than the line between them. The rest picks the
-rules, for all methods alike, so that the numbers compare methods and say no more.
+rows, with at most 30 fits at a knob, certified or not, and turned through its knobs. Each rule is
+measured on the rest, in expectation. A method's error at a gap is read from the lower hull of its
+rules' gaps and errors and of the better constant: a mixture of two rules has no larger gap than
+the line between them. The rest picks the rules, for all methods alike, so that the numbers compare
+methods and say no more.
 """
 # ruff: noqa: E402, PLC2701  (threads are set before NumPy starts them; helpers are private)
 
