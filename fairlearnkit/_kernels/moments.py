@@ -255,7 +255,8 @@ def _extremes(moments: Moments, rates: Float) -> tuple[Float, Float]:
 def differences(moments: Moments, rates: Float) -> Float:
     """Return each event's largest difference between units, or to the overall rate.
 
-    Of shape ``(..., n_events)``, from rates of shape ``(..., n_rows)``. NaN where fewer than two units have the rate: nothing is compared.
+    Of shape ``(..., n_events)``, from rates of shape ``(..., n_rows)``. NaN where fewer than two
+    units have the rate: nothing is compared.
     """
     smallest, largest = _extremes(moments, rates)
     overall = overall_rates(moments, rates)
@@ -267,7 +268,8 @@ def differences(moments: Moments, rates: Float) -> Float:
 def ratios(moments: Moments, rates: Float) -> Float:
     """Return each event's smallest ratio between units, or to the overall rate; 0/0 is 1.
 
-    Of shape ``(..., n_events)``, from rates of shape ``(..., n_rows)``. NaN where fewer than two units have the rate: nothing is compared.
+    Of shape ``(..., n_events)``, from rates of shape ``(..., n_rows)``. NaN where fewer than two
+    units have the rate: nothing is compared.
     """
     smallest, largest = _extremes(moments, rates)
     overall = overall_rates(moments, rates)
