@@ -1,11 +1,7 @@
 """Configuration of the documentation: ``make docs`` builds it, and it reads, without any network."""
 
-import re
 from importlib.metadata import version as installed_version
-
-from docutils import nodes
-from docutils.utils.math import MathError, latex2mathml
-from sphinx.util import logging
+from importlib.resources import files
 
 project = "fairlearnkit"
 author = "the fairlearnkit developers"
@@ -15,6 +11,7 @@ release = version = installed_version("fairlearnkit")
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
     "numpydoc",
     "sphinx_copybutton",
     "sphinx_design",
@@ -39,10 +36,12 @@ html_theme_options = {
     "footer_end": ["theme-version"],
 }
 html_sidebars = {"index": []}
-html_static_path = ["_static"]
+# One file of MathJax with all that it may load, so that formulas need no network either.
+mathjax_path = "tex-svg-full.js"
+mathjax = files("sphinx-mathjax-offline") / "static" / "mathjax" / mathjax_path
+html_static_path = ["_static", str(mathjax)]
 html_css_files = ["fairlearnkit.css"]
 html_show_sourcelink = False
-html_math_renderer = "mathml"
 
 autosummary_generate = True
 autodoc_typehints = "none"  # the docstrings tell types, with shapes
@@ -82,49 +81,3 @@ sphinx_gallery_conf = {
     "plot_gallery": "True",
     "abort_on_example_error": True,
 }
-
-# ---------------------------------------------------------------------------------------------
-# Formulas as MathML, which browsers show by themselves: no script, no fonts, no network.
-
-logger = logging.getLogger(__name__)
-
-# Commands that are common and that docutils does not know.
-_TEX = {
-    r"\argmax": r"\operatorname*{arg\,max}",
-    r"\argmin": r"\operatorname*{arg\,min}",
-    r"\dots": r"\ldots",
-    r"\iff": r"\Longleftrightarrow",
-    r"\implies": r"\Longrightarrow",
-}
-
-
-def _mathml(translator, node, *, block):
-    """Return a formula as MathML; one that cannot be read is a warning, and shown as it is."""
-    tex = re.sub(r"\\[a-z]+", lambda command: _TEX.get(command[0], command[0]), node.astext())
-    if block and ("\\\\" in tex or "&" in tex) and r"\begin" not in tex:
-        tex = rf"\begin{{aligned}}{tex}\end{{aligned}}"
-    try:
-        return str(latex2mathml.tex2mathml(tex, as_block=block))
-    except MathError as error:
-        logger.warning("formula: %s", error, location=node, type="math")
-        return f"<code>{translator.encode(tex)}</code>"
-
-
-def _visit_inline(translator, node):
-    translator.body.append(_mathml(translator, node, block=False))
-    raise nodes.SkipNode
-
-
-def _visit_block(translator, node):
-    translator.body.append(translator.starttag(node, "div", CLASS="math-block"))
-    if node["number"]:
-        translator.body.append(f'<span class="eqno">({node["number"]})')
-        translator.add_permalink_ref(node, "Link to this equation")
-        translator.body.append("</span>")
-    translator.body.append(_mathml(translator, node, block=True) + "</div>\n")
-    raise nodes.SkipNode
-
-
-def setup(app):
-    """Register the renderer of formulas."""
-    app.add_html_math_renderer("mathml", (_visit_inline, None), (_visit_block, None))
