@@ -44,6 +44,7 @@ html_css_files = ["fairlearnkit.css"]
 html_show_sourcelink = False
 
 autosummary_generate = True
+toc_object_entries_show_parents = "hide"
 autodoc_typehints = "none"  # the docstrings tell types, with shapes
 numpydoc_show_class_members = False  # the class template lists them
 # What `numpydoc lint` cannot tell from the source alone; the other checks are its own.
