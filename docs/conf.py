@@ -29,6 +29,7 @@ html_title = project
 html_theme_options = {
     "logo": {"text": project},
     "header_links_before_dropdown": 6,
+    "navbar_persistent": ["search-button"],
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],
     "show_prev_next": True,
