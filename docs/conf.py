@@ -1,4 +1,4 @@
-"""Configuration of the documentation: ``make docs`` builds it, and it reads, without any network."""
+"""Configuration of the documentation, which is built and read without any network."""
 
 from importlib.metadata import version as installed_version
 from importlib.resources import files
