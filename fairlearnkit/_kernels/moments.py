@@ -48,10 +48,10 @@ class Conditions(Protocol):
     Programmes with conditions are solved by whoever states them.
     """
 
-    def violation(self, moments: "Moments", rates: Float) -> float:
+    def violation(self, rates: Float) -> float:
         """Return how far the worst condition is missed, in its own unit; 0 where all are met."""
 
-    def worth(self, moments: "Moments", rate_price: Float) -> float:
+    def worth(self, rate_price: Float) -> float:
         """Return the largest total of price times rate over the free rows within conditions."""
 
     def cheapest(
@@ -310,7 +310,7 @@ def violations(moments: Moments, rates: Float) -> Float:
     parity = np.where(units_compared(moments) > 1, excess, -np.inf)
     missed = -np.inf
     if moments.conditions is not None:
-        missed = moments.conditions.violation(moments, rates)
+        missed = moments.conditions.violation(rates)
     below, above = moments.bound - smallest, overall - moments.bound
     beyond = np.choose(moments.kind, [parity, below, above, np.full_like(parity, missed)])
     return np.where(units_compared(moments) > 0, beyond, -np.inf)
