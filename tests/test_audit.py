@@ -86,9 +86,11 @@ def test_two_groups_by_hand():
     np.testing.assert_allclose(finding.ratio, 0.75)
     error = np.sqrt(0.35 * 0.65 / 100)
     np.testing.assert_allclose(finding.noise_floor, np.sqrt(2 / np.pi) * error, rtol=1e-5)
-    # Where both rates are 0.35, the gap that is just shown, and 0.8416 errors beyond it.
-    shown = -newcombe_interval(0.35, 200, 0.35, 200)[0]
-    np.testing.assert_allclose(finding.detectable, shown + 0.8416 * error, rtol=1e-4)
+    # With 0.35 in both together, the gap whose lower limit is 0.8416 errors (80 %) above 0.
+    one, other = 0.35 + finding.detectable / 2, 0.35 - finding.detectable / 2
+    error = np.sqrt(one * (1 - one) / 200 + other * (1 - other) / 200)
+    lower, _ = newcombe_interval(one, 200, other, 200)
+    np.testing.assert_allclose(lower, 0.8416212 * error, rtol=1e-5)
     assert (finding.highest, finding.lowest) == ("m", "f")
 
 

@@ -33,6 +33,7 @@ References
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -268,6 +269,8 @@ def range_probability(width: float, n_groups: int) -> float:
     return float(np.clip(1 - inside, 0.0, 1.0))
 
 
+# Searches for numbers of rows ask for the same value over and over.
+@lru_cache(maxsize=256)
 def pairs_critical_value(level: float, n_groups: int) -> float:
     """Return the standard errors that no pair of groups is apart by chance, at a level.
 
@@ -1082,20 +1085,18 @@ def difference_p_values(events: Sequence[Comparisons], bound: float) -> tuple[fl
 
 
 def _gap_statistic(event: Comparisons, bound: float) -> float:
-    """Return how many standard errors the largest gap is above a bound, by Newcombe's limits.
+    """Return how many standard errors the largest gap is above a bound, by Newcombe's limits."""
 
-    By bisection for all at once: comparisons that are not the farthest above drop out.
-    """
-    low, high = -_FARTHEST, _FARTHEST
-    for _ in range(40):
-        middle = 0.5 * (low + high)
-        lower, upper = _gap_limits(event, abs(middle))
-        above = (lower if middle >= 0 else upper) > bound
-        if above.any():
-            low, event = middle, event.take(above)
-        else:
-            high = middle
-    return 0.5 * (low + high)
+    def above(critical: float) -> float:
+        """Return by how much the largest lower limit, or upper one below 0, exceeds the bound."""
+        limits = _gap_limits(event, abs(critical))
+        return float(np.max(limits[0 if critical >= 0 else 1])) - bound
+
+    if above(_FARTHEST) >= 0:
+        return _FARTHEST
+    if above(-_FARTHEST) <= 0:
+        return -_FARTHEST
+    return float(brentq(above, -_FARTHEST, _FARTHEST, xtol=1e-10))
 
 
 def ratio_p_values(events: Sequence[Comparisons], bound: float) -> tuple[float, float]:
@@ -1230,16 +1231,22 @@ def detectable_gap(
     Returns
     -------
     float
-        In [0, 1]: what the estimate must be to be shown, and the errors beyond it that the power
-        asks for, both where the two rates are about what they are together.
+        In [0, 1], in the direction of the gap that is seen; 1 where none would be.
     """
     p, n, q, m = comparison.sides
     pooled = (n * p + m * q) / (n + m)
     test = _Test(0.0, level, False, kind, n_events, exceeds=True)
-    equal = comparison._replace(rate=pooled, other_rate=pooled)
-    reach = _within_by_limit(equal, test).min()
-    error = np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
-    return float(np.clip(comparison.scale * (reach + ndtri(power) * error), 0.0, 1.0)[0])
+    sign = np.where(p >= q, 1.0, -1.0)
+    low, high = 0.0, 1.0
+    for _ in range(30):
+        middle = 0.5 * (low + high)
+        # The two rates are about what they are together, as far as there is room.
+        one = np.clip(pooled + sign * middle * m / (n + m), 0.0, 1.0)
+        one = np.where(sign > 0, np.maximum(one, middle), np.minimum(one, 1 - middle))
+        apart = comparison._replace(rate=one, other_rate=np.clip(one - sign * middle, 0.0, 1.0))
+        found = _failing(apart, test)[0] <= 1 - power
+        low, high = (low, middle) if found else (middle, high)
+    return float(comparison.scale[0] * high)
 
 
 class _Test(NamedTuple):
