@@ -652,6 +652,7 @@ class AuditReport:
         body = "\n".join(parts)
         return (
             '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width,initial-scale=1">'
             f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>\n"
             f"<body>\n{body}\n</body></html>\n"
         )
@@ -705,7 +706,8 @@ _DECISIONS = {
 }
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem;"
-    "color:#1a1a1a}table{border-collapse:collapse;margin:1rem 0;font-variant-numeric:tabular-nums;"
+    "color:#1a1a1a;overflow-wrap:anywhere}"
+    "table{border-collapse:collapse;margin:1rem 0;font-variant-numeric:tabular-nums;"
     "display:block;overflow-x:auto}th,td{padding:.25rem .7rem;text-align:right;"
     "border-bottom:1px solid #ddd;white-space:nowrap}"
     "th:first-child,td:first-child{text-align:left}img{max-width:100%;height:auto}"
@@ -966,8 +968,8 @@ def audit(
     ... )
     >>> finding = report.criteria[0]
     >>> print(f"{finding.difference:.3f}: {finding.verdict}")
-    0.100: cannot tell with these counts: about 1,319 more rows in group m, 1,129 in group f \
-would show it to exceed 0.05; no number would show it to be within
+    0.100: cannot tell with these counts: about 1,319 more rows in group m and 1,129 in group f \
+would show it to exceed 0.05; none would show it to be within
     """
     options = _check_options(
         rates,
@@ -1538,7 +1540,7 @@ def _finding(
     silent = [
         rate.label for rate, e in zip(rates, events, strict=True) if is_ratio and not _any(e)
     ]
-    needed = {}
+    needed: dict[str, int] | None = {}
     if decision == "unclear" and (is_beyond or not silent):
         worst_pair = (r, k) if is_beyond else None
         needed = _needed(
@@ -1564,7 +1566,7 @@ def _finding(
         p_exceeds=p_values[0],
         p_within=p_values[1],
         certified=certified,
-        needed=needed,
+        needed={} if needed is None else needed,
         verdict=_cannot_tell(is_ratio, bound, is_beyond, silent, needed)
         if decision == "unclear"
         else _shown(decision, is_ratio, bound, certified),
@@ -1662,8 +1664,8 @@ def _needed(
     is_ratio: bool,
     kind: str | None,
     options: _Options,
-) -> dict[str, int]:
-    """Return the further rows by group that would tell, empty where no number of them would."""
+) -> dict[str, int] | None:
+    """Return the further rows by group that would tell, None where no number of them would."""
     further = rows_needed(
         events,
         bound,
@@ -1675,7 +1677,7 @@ def _needed(
         worst=worst,
     )
     if further.max() > _MOST_ROWS:
-        return {}
+        return None
     needed: dict[str, int] = {}
     for r, event in enumerate(events):
         name = _row_kind(rates[r])
@@ -1705,21 +1707,27 @@ def _shown(decision: str, is_ratio: bool, bound: float, certified: float) -> str
 
 
 def _cannot_tell(
-    is_ratio: bool, bound: float, is_beyond: bool, silent: list[str], needed: dict[str, int]
+    is_ratio: bool,
+    bound: float,
+    is_beyond: bool,
+    silent: list[str],
+    needed: dict[str, int] | None,
 ) -> str:
     if silent and not is_beyond:
-        return f"cannot tell: the {' and the '.join(silent)} of all groups is 0, without a ratio"
-    if not needed:
+        rates = " and a ".join(silent)
+        return f"cannot tell: all groups have a {rates} of 0, and zeros have no ratio"
+    if needed is None:
         return "cannot tell: what is seen is at the bound, so that no number of rows would tell"
-    order = sorted(needed.items(), key=lambda item: -item[1])
-    (group, count), *others = order[:3]
-    more = "".join(f", {n:,} in {name}" for name, n in others)
-    left = f", and more in {len(order) - 3} others" if len(order) > 3 else ""
+    if not needed:  # a chance below one half asks for no more
+        return "cannot tell with these counts"
+    (group, count), *others = list(needed.items())[:3]
+    more = "".join(f" and {n:,} in {name}" for name, n in others)
+    left = f" and more in {len(needed) - 3} others" if len(needed) > 3 else ""
     within = "at least" if is_ratio else "within"
     end = f"would show it to be {within} {bound:g}"
     if is_beyond:
         beyond = "fall below" if is_ratio else "exceed"
-        end = f"would show it to {beyond} {bound:g}; no number would show it to be {within}"
+        end = f"would show it to {beyond} {bound:g}; none would show it to be {within}"
     return f"cannot tell with these counts: about {count:,} more rows in {group}{more}{left} {end}"
 
 

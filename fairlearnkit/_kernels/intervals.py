@@ -1275,7 +1275,7 @@ def _within_by_limit(event: Comparisons, test: _Test) -> Float:
     p, n, q, m = event.sides
     if test.kind is not None:
         each = _exact_level(event, test.level / 2, test.n_events) if test.exceeds else test.level
-        limits = [exact_interval(*side, 1 - each, kind=test.kind) for side in ((p, n), (q, m))]
+        limits = _exact_sides(event, each, test.kind)
         (p_low, p_high), (q_low, q_high) = (
             pair[::-1] if test.exceeds else pair for pair in limits
         )
@@ -1330,7 +1330,7 @@ def _growth(event: Comparisons, test: _Test, times: float, n_units: int) -> Floa
     budget = (np.maximum(margin, 0.0) / times) ** 2
     own, others = one / n, other / m
     factors = np.ones(n_units)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         if event.to_overall:
             return factors * max(1.0, float(np.max((own + others) / budget)))
         even = budget / 2
@@ -1418,10 +1418,7 @@ def _exact_between(
     event: Comparisons, level: float, kind: str, is_ratio: bool, at_least: bool
 ) -> float:
     """Return the limit of the largest gap between two units, from the limits of each."""
-    size = 1 + int(max(event.first.max(), event.second.max()))
-    rate, count = np.full(size, np.nan), np.zeros(size)
-    rate[event.first], rate[event.second] = event.rate, event.other_rate
-    count[event.first], count[event.second] = event.effective, event.other_effective
+    rate, count = _by_unit(event)
     lower, upper = exact_interval(rate[count > 0], count[count > 0], 1 - level, kind=kind)
     high, low = (lower, upper) if at_least else (upper, lower)
     # The smallest of the others: the second smallest for the unit that is the smallest.
@@ -1431,15 +1428,30 @@ def _exact_between(
     return float(np.max(_gap(high, others, is_ratio, at_least)))
 
 
+def _by_unit(event: Comparisons) -> tuple[Float, Float]:
+    """Return rate and count of each unit of pairs; NaN and 0 for those without."""
+    size = 1 + int(max(event.first.max(), event.second.max()))
+    rate, count = np.full(size, np.nan), np.zeros(size)
+    rate[event.first], rate[event.second] = event.rate, event.other_rate
+    count[event.first], count[event.second] = event.effective, event.other_effective
+    return rate, count
+
+
+def _exact_sides(event: Comparisons, level: float, kind: str) -> list[tuple[Float, Float]]:
+    """Return the limits of both rates of each comparison, worked out once for each unit."""
+    p, n, q, m = event.sides
+    if event.to_overall:
+        return [exact_interval(*side, 1 - level, kind=kind) for side in ((p, n), (q, m))]
+    lower, upper = exact_interval(*_by_unit(event), 1 - level, kind=kind)
+    return [(lower[units], upper[units]) for units in (event.first, event.second)]
+
+
 def _exact_to_overall(
     event: Comparisons, level: float, kind: str, is_ratio: bool, at_least: bool
 ) -> float:
     """Return the limit of the largest gap to the overall rate."""
-    p, n, q, m = event.sides
-    p_low, p_high = exact_interval(p, n, 1 - level, kind=kind)
-    q_low, q_high = exact_interval(q, m, 1 - level, kind=kind)
-    if at_least:
-        p_low, p_high, q_low, q_high = p_high, p_low, q_high, q_low
+    limits = _exact_sides(event, level, kind)
+    (p_low, p_high), (q_low, q_high) = (pair[::-1] if at_least else pair for pair in limits)
     if not is_ratio:
         return float(np.max(event.scale * np.maximum(p_high - q_low, q_high - p_low)))
     # The overall rate by which the ratio is taken is a mean of both.

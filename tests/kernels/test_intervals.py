@@ -442,6 +442,33 @@ def test_exact_limits_are_wider_and_agree_with_their_p_values():
     np.testing.assert_allclose(upper, 0.3, atol=1e-6)
 
 
+@pytest.mark.parametrize("is_ratio", [False, True])
+@pytest.mark.parametrize("confidence", [0.9, 0.95])
+def test_exact_limits_always_cover(is_ratio, confidence):
+    """Over all outcomes of two groups of 20 and 12, at every pair of rates: never less often."""
+    n, m = 20.0, 12.0
+    k, other = np.arange(n + 1), np.arange(m + 1)
+    limits = np.array(
+        [
+            [
+                exact_gap_limits(
+                    [compare_pairs(np.array([i / n, j / m]), np.array([n, m]))],
+                    confidence,
+                    is_ratio=is_ratio,
+                )
+                for j in other
+            ]
+            for i in k
+        ]
+    )
+    for p in np.linspace(0.02, 0.98, 13):
+        for q in np.linspace(0.02, 0.98, 13):
+            true = min(p, q) / max(p, q) if is_ratio else abs(p - q)
+            inside = (limits[..., 0] <= true + 1e-12) & (true <= limits[..., 1] + 1e-12)
+            chance = binom.pmf(k, n, p)[:, None] * binom.pmf(other, m, q)
+            assert chance[inside].sum() >= confidence
+
+
 def test_verdicts_are_those_of_the_limits():
     """A verdict is given just where a limit clears the bound, whatever groups, rates and tests."""
     rng = np.random.default_rng(0)
@@ -573,12 +600,22 @@ def test_detectable_gaps_are_detected(rate, counts, n_events):
     assert abs(shown - 0.8) < 0.115
 
 
+def heavy_tenth(rng, size, of_heavy, true):
+    """One row of ten weighs 20: 20/29 of the mass, and a rate of its own among these."""
+    heavy = rng.random(size) < 0.1
+    of_light = true * (29 - 20 * of_heavy) / 9
+    chance = np.where(heavy, of_heavy * true, of_light)
+    return np.where(heavy, 20.0, 1.0), rng.random(size) < chance
+
+
+# Weights and values of rows. Weights that say nothing of decisions, more and more uneven; weights
+# that are heavy where decisions are positive, or negative; probabilities of which few are large.
 SCENARIOS = {
-    # Weights and decisions of one group: independent, heavy where decisions are positive, and
-    # heavy where they are negative; then probabilities, of which few are large.
     "even": lambda rng, true, size: (np.exp(0.5 * rng.normal(size=size)), rng.random(size) < true),
     "uneven": lambda rng, true, size: (np.exp(rng.normal(size=size)), rng.random(size) < true),
     "heavy": lambda rng, true, size: (np.exp(2 * rng.normal(size=size)), rng.random(size) < true),
+    "heavy positive": lambda rng, true, size: heavy_tenth(rng, size, 1.3, true),
+    "heavy negative": lambda rng, true, size: heavy_tenth(rng, size, 0.5, true),
     "rare": lambda rng, true, size: (
         np.ones(size),
         np.where(rng.random(size) < 0.5 * true / (1 - 0.5 * true), 1.0, 0.5 * true),
