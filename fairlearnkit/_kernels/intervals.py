@@ -38,7 +38,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
+from scipy.optimize import brentq, toms748
 from scipy.special import betaincinv, ndtr, ndtri, rel_entr
 
 Float = NDArray[np.float64]
@@ -51,6 +51,8 @@ _TAIL = 8.5
 _ADDED_ROWS = 3.84
 # Standard errors beyond which no statistic is told from another.
 _FARTHEST = 40.0
+# Times as many rows as nobody will ever have.
+_NEVER = 1e15
 # What rounding may leave of a variance or a distance of 0.
 _ROUNDING = 1e-12
 # Rows that are counted at a time.
@@ -1096,7 +1098,7 @@ def _gap_statistic(event: Comparisons, bound: float) -> float:
         return _FARTHEST
     if above(-_FARTHEST) <= 0:
         return -_FARTHEST
-    return float(brentq(above, -_FARTHEST, _FARTHEST, xtol=1e-10))
+    return float(toms748(above, -_FARTHEST, _FARTHEST, xtol=1e-10, maxiter=200))
 
 
 def ratio_p_values(events: Sequence[Comparisons], bound: float) -> tuple[float, float]:
@@ -1183,8 +1185,8 @@ def rows_needed(
         factors, failing = np.ones(rows.shape), 0.0
         for r, event in chosen:
             factors[r] = _growth(event, test, times, rows.shape[1])
-            if not np.isfinite(factors[r]).all():
-                return factors, np.inf
+            if not (factors[r] < _NEVER).all():
+                return np.where(factors > 1, np.inf, 1.0), np.inf
             failing += float(_failing(_times(event, factors[r]), test).sum())
         return factors, failing
 
