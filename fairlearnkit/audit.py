@@ -394,7 +394,7 @@ class AuditReport:
         kind = "Simultaneous " if self.simultaneous else ""
         return (
             f"{kind}{100 * self.confidence:.4g}% intervals in brackets; * differs from all others "
-            f"(adjusted p < {1 - self.confidence:.2g}); ? few rows.\n"
+            f"(adjusted p < {1 - self.confidence:.2g}); ? few rows or uneven weights.\n"
             f"Verdicts are at a level of {1 - self.confidence:.2g}: a gap within a bound is shown "
             f"by the {100 * (2 * self.confidence - 1):.4g}% interval. They hold for people drawn "
             "as these rows were.\n"
