@@ -38,6 +38,7 @@ from fairlearnkit._kernels.intervals import (
     compare_pairs,
     compare_with_rest,
     critical_value,
+    detectable_gap,
     difference_p_values,
     difference_statistic,
     exact_gap_limits,
@@ -97,6 +98,10 @@ _RATES = (SELECTION_RATE, TRUE_POSITIVE_RATE, FALSE_POSITIVE_RATE, ERROR_RATE)
 _SCHEMA, _VERSION = "fairlearnkit.audit", 1
 # Below so many rows a rate is marked as resting on few.
 _FEW_ROWS = 10
+# Numeric columns of so many values with fewer rows than that each are measurements, not groups.
+_MANY_VALUES = 100
+# Rows that nobody will ever have: who needs more is at the bound.
+_MOST_ROWS = 1e9
 _N_DRAWS = 1000
 # Rows of the rarer kind from which a rate is as good as normally distributed.
 _NORMAL_ROWS = 10
@@ -129,9 +134,11 @@ class GroupRate:
     flagged : bool
         Whether it is below one minus the confidence.
     detectable : float
-        Smallest true difference from the rest that these counts would show.
+        Smallest true difference from the rest that would be flagged at these counts, if it were
+        the only one.
     note : str
-        ``"no rows"`` or ``"few rows"``, where it applies.
+        ``"no rows"``, ``"few rows"``, or ``"uneven weights"`` where many rows weigh as few, where
+        it applies.
     """
 
     attribute: str
@@ -169,7 +176,8 @@ class CriterionFinding:
     noise_floor : float
         What the bounded number would be on average if all groups had the same true rates.
     detectable : float
-        Smallest true gap between these two groups that these counts would show.
+        Smallest true gap between these two groups that these counts would show, by the test of
+        all groups and rates that the verdict goes by.
     bound_name : {"max_difference", "min_ratio"}
         Which number the bound is on.
     bound : float
@@ -178,8 +186,14 @@ class CriterionFinding:
         What is shown at a level of one minus the confidence.
     p_exceeds, p_within : float
         p-values of both; the first corrected for the number of comparisons.
+    certified : float
+        The bound that the gap is shown to be within, or the ratio to reach: the one-sided limit
+        that the verdict "within" goes by.
     needed : dict of str to int
-        Further rows by group that would tell, if all rates stayed as they are.
+        Further rows by group with which the verdict would come with the wanted power, if true
+        rates were those seen: "exceeds" where what is seen is beyond the bound, and "within",
+        which all pairs must pass at once, where it is not. Empty where no number of rows would
+        tell.
     verdict : str
         The decision in words.
     """
@@ -202,6 +216,7 @@ class CriterionFinding:
     decision: str
     p_exceeds: float
     p_within: float
+    certified: float
     needed: dict[str, int]
     verdict: str
 
@@ -379,10 +394,12 @@ class AuditReport:
         kind = "Simultaneous " if self.simultaneous else ""
         return (
             f"{kind}{100 * self.confidence:.4g}% intervals in brackets; * differs from all others "
-            f"(adjusted p < {1 - self.confidence:.2g}); ? few rows.\n"
+            f"(adjusted p < {1 - self.confidence:.2g}); ? few rows or uneven weights.\n"
             f"Verdicts are at a level of {1 - self.confidence:.2g}: a gap within a bound is shown "
             f"by the {100 * (2 * self.confidence - 1):.4g}% interval. They hold for people drawn "
-            "as these rows were."
+            "as these rows were.\n"
+            f"More rows would tell with a chance of {100 * self.power:.4g}%, if true rates are "
+            "those seen."
         )
 
     def _rate_table(self, attribute: str, most: int) -> tuple[list[str], list[list[str]]]:
@@ -635,6 +652,7 @@ class AuditReport:
         body = "\n".join(parts)
         return (
             '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width,initial-scale=1">'
             f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>\n"
             f"<body>\n{body}\n</body></html>\n"
         )
@@ -688,7 +706,8 @@ _DECISIONS = {
 }
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem;"
-    "color:#1a1a1a}table{border-collapse:collapse;margin:1rem 0;font-variant-numeric:tabular-nums;"
+    "color:#1a1a1a;overflow-wrap:anywhere}"
+    "table{border-collapse:collapse;margin:1rem 0;font-variant-numeric:tabular-nums;"
     "display:block;overflow-x:auto}th,td{padding:.25rem .7rem;text-align:right;"
     "border-bottom:1px solid #ddd;white-space:nowrap}"
     "th:first-child,td:first-child{text-align:left}img{max-width:100%;height:auto}"
@@ -864,7 +883,8 @@ def audit(
         What flagging groups that differ from the rest keeps down: the chance of any false flag
         (Holm), or the expected share of false ones (Benjamini and Hochberg).
     max_groups : int, default=None
-        Most groups that columns together may make, occupied or not; None means as many as rows.
+        Most groups that columns together may make, occupied or not; None means as many as rows,
+        and no numbers of more than 100 values that have fewer than 10 rows each.
     pos_label : int, float, bool or str, default=None
         The label whose prediction counts as selection; None means the larger of the two.
     missing : {"error", "group"}, default="error"
@@ -879,7 +899,8 @@ def audit(
     ------
     ValueError
         If labels are not of two kinds, scores are outside [0, 1], there is one group only, columns
-        make more groups than rows, or a parameter is out of its range.
+        make more groups than rows, a column holds measurements, values that read the same or the
+        name of another, or a parameter is out of its range.
 
     Warns
     -----
@@ -902,9 +923,19 @@ def audit(
     *Verdicts.* "Shown to exceed" rejects that all gaps are within the bound, corrected across
     pairs. "Shown to be within" is an intersection-union test [5]_: every pair must pass on its own
     and needs no correction, and the smallest groups decide. Each is wrong with probability
-    ``1 - confidence`` at the most (about, for score intervals). Verdicts on several criteria and
-    attributes are not corrected for each other. Rows must be independent draws from the people
-    of interest; the same person twice, or decisions tuned on these rows, void it.
+    ``1 - confidence`` at the most (about, for score intervals). "Exceeds" is said just where the
+    lower limit of the interval is above the bound, and "within" where the upper limit of that at
+    confidence ``1 - 2 * (1 - confidence)`` is not, which the verdict names. Verdicts on several
+    criteria and attributes are not corrected for each other. Rows must be independent draws from
+    the people of interest; the same person twice, or decisions tuned on these rows, void it.
+
+    *Rows needed* and *detectable gaps* are those of the same tests with all their corrections.
+    Rows needed take the rates that are seen for the true ones: with so many rows in all, as these
+    were drawn, the verdict comes with the chance `power`. For "within" all pairs have to pass at
+    once. Where what is seen is beyond the bound no number of rows would show it to be within.
+
+    *Weights and probabilities* count by the variance that rows show, but for what few rows may
+    hide: a mean is never taken to vary less than rare values far away would let it.
 
     The work is one pass over the rows and then linear in groups, quadratic for gaps.
 
@@ -937,7 +968,8 @@ def audit(
     ... )
     >>> finding = report.criteria[0]
     >>> print(f"{finding.difference:.3f}: {finding.verdict}")
-    0.100: cannot tell with these counts: about 1,307 more rows in group m, 1,119 in group f
+    0.100: cannot tell with these counts: about 1,319 more rows in group m and 1,129 in group f \
+would show it to exceed 0.05; none would show it to be within
     """
     options = _check_options(
         rates,
@@ -993,8 +1025,7 @@ def audit(
         )
         raise ValueError(msg)
 
-    found = [_rates_of(part, options, kind) for part in parts]
-    group_rates = _flagged([rate for part in found for rate in part], options)
+    group_rates = _rates_of(parts, options, kind)
     notes = tuple(
         f"{rate.attribute}, {checks.group_name(rate.group)}: {rate.rate.replace('_', ' ')} over "
         f"{rate.rows} rows ({rate.note})"
@@ -1058,7 +1089,8 @@ def audit_estimator(
     y : array-like of shape (n_samples,)
         True labels, of two kinds.
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns), default=None
-        Groups of the rows.
+        Groups of the rows. Where they are given they are the ones audited, and the report bears
+        their name; an estimator with `sensitive_columns` of its own still decides by those.
     sensitive_columns : str, int, sequence of these or callable, default=None
         Columns of X that give the groups, where they are not passed; None means those of the
         estimator.
@@ -1249,6 +1281,11 @@ def _columns(
 ) -> list[tuple[str, Int, list[Any]]]:
     """Return name, codes and labels of each sensitive column."""
     what = "sensitive_features"
+    given = [str(name) for name in getattr(values, "columns", ())]
+    if len(set(given)) < len(given):
+        twice = sorted({name for name in given if given.count(name) > 1})
+        msg = f"{what} must have a different name for each column, got {twice} more than once."
+        raise ValueError(msg)
     parts = checks._split_columns(values, what)
     names = _names(values, len(parts))
     columns: list[tuple[str, Int, list[Any]]] = []
@@ -1256,7 +1293,10 @@ def _columns(
         codes, labels = _codes_as_given(part, n_rows)
         if labels is None:
             codes, labels = checks.encode_groups(part, n_rows, missing=missing, what=what)
+            _check_names(name, labels)
         columns.append((name, codes, labels))
+        if max_groups is None:
+            _check_groups(name, labels, n_rows)
     if max_groups is not None and (not isinstance(max_groups, Integral) or max_groups < 2):
         msg = f"max_groups must be a whole number of 2 or more, got {max_groups!r}."
         raise ValueError(msg)
@@ -1265,11 +1305,39 @@ def _columns(
         sizes = " x ".join(f"{len(labels):,} ({name})" for name, _, labels in columns)
         msg = (
             f"sensitive_features must make at most {most:,} groups, got {n_groups:,} = {sizes} "
-            f"for {n_rows:,} rows. Leave out columns, put values into classes, or pass "
-            f"max_groups={n_groups}."
+            f"for {n_rows:,} rows. Leave out columns, put values into classes, search them with "
+            f"audit_subgroups, or pass max_groups={n_groups}."
         )
         raise ValueError(msg)
     return columns
+
+
+def _check_names(column: str, labels: list[Any]) -> None:
+    """Refuse values that no report can tell apart, such as 1 and "1"."""
+    known: dict[str, Any] = {}
+    for label in labels:
+        other = known.setdefault(checks.group_name(label), label)
+        if other is not label:
+            msg = (
+                f"sensitive_features must not hold different values that read the same, got "
+                f"{other!r} and {label!r} in {column}. Make them one type, or one value."
+            )
+            raise ValueError(msg)
+
+
+def _check_groups(column: str, labels: list[Any], n_rows: int) -> None:
+    """Refuse measurements in place of groups."""
+    if (
+        len(labels) > _MANY_VALUES
+        and n_rows < _FEW_ROWS * len(labels)
+        and not any(isinstance(label, str) for label in labels)
+    ):
+        msg = (
+            f"sensitive_features must be groups, got {len(labels):,} values of {column} in "
+            f"{n_rows:,} rows. Put them into classes (numpy.digitize, pandas.cut), search them "
+            f"with audit_subgroups, or pass max_groups={n_rows}."
+        )
+        raise ValueError(msg)
 
 
 def _codes_as_given(column: Any, n_rows: int) -> tuple[Any, list[Any] | None]:
@@ -1329,10 +1397,55 @@ def _sizes(rates: Rates, kind: str, interval: str) -> Float:
     return rates.kish if kind == "weighted" else np.where(rates.kish > 0, rates.rows, 0.0)
 
 
-def _rates_of(part: _Attribute, options: _Options, kind: str) -> list[GroupRate]:
-    """Return every rate of every group; p-values are not yet adjusted."""
+def _rates_of(parts: list[_Attribute], options: _Options, kind: str) -> list[GroupRate]:
+    """Return every rate of every group of all attributes, tested together."""
     arrays = _arrays(options.rates)
-    found, rest = rates_of_cells(part.cells, *arrays), rates_of_cells(part.cells.rest(), *arrays)
+    pairs = [
+        (rates_of_cells(part.cells, *arrays), rates_of_cells(part.cells.rest(), *arrays))
+        for part in parts
+    ]
+    p_values = [
+        2 * ndtr(-np.abs(difference_statistic(a.rate, a.effective, b.rate, b.effective)))
+        for a, b in pairs
+    ]
+    together = np.concatenate([p.T.ravel() for p in p_values])
+    adjusted = iter(_ADJUST[options.multiple_testing](together).tolist())
+    # One that differs alone has to do so at the first and strictest step of either correction.
+    level = options.level / max(int(np.isfinite(together).sum()), 1)
+    lines = []
+    for part, (found, rest) in zip(parts, pairs, strict=True):
+        lower, upper = _intervals_of(part, found, options, kind)
+        pooled = _pooled(found.rate, found.effective, rest.rate, rest.effective)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            detectable = minimum_detectable_difference(
+                pooled, found.effective, rest.effective, level=level, power=options.power
+            )
+        for g, label in enumerate(part.labels):
+            for r, rate in enumerate(options.rates):
+                gap, p_value = float(detectable[r, g]), next(adjusted)
+                lines.append(
+                    GroupRate(
+                        attribute=part.name,
+                        group=label,
+                        rate=rate.name,
+                        rows=round(found.rows[r, g]),
+                        value=float(found.rate[r, g]),
+                        lower=float(lower[r, g]),
+                        upper=float(upper[r, g]),
+                        rest=float(rest.rate[r, g]),
+                        p_value=p_value,
+                        flagged=bool(p_value < options.level),
+                        detectable=min(gap, 1.0) if np.isfinite(gap) else np.nan,
+                        note=_note(found.rows[r, g], found.kish[r, g]),
+                    )
+                )
+    return lines
+
+
+def _intervals_of(
+    part: _Attribute, found: Rates, options: _Options, kind: str
+) -> tuple[Float, Float]:
+    """Return the limits of all rates of one attribute."""
     size = _sizes(found, kind, options.interval)
     confidence, critical = options.confidence, None
     if options.simultaneous:
@@ -1351,39 +1464,16 @@ def _rates_of(part: _Attribute, options: _Options, kind: str) -> list[GroupRate]
             bound = critical_value(options.confidence, max(n_rates, 1))
             critical = float(np.clip(np.nan_to_num(together, nan=bound), single, bound))
     if options.interval == "score":
-        lower, upper = wilson_interval(found.rate, size, confidence, critical=critical)
-    else:
-        lower, upper = exact_interval(found.rate, size, confidence, kind=kind)
-    statistic = difference_statistic(found.rate, found.effective, rest.rate, rest.effective)
-    p_values = 2 * ndtr(-np.abs(statistic))
-    pooled = _pooled(found.rate, found.effective, rest.rate, rest.effective)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        detectable = minimum_detectable_difference(
-            pooled, found.effective, rest.effective, level=options.level, power=options.power
-        )
-    lines = []
-    for g, label in enumerate(part.labels):
-        for r, rate in enumerate(options.rates):
-            rows = round(found.rows[r, g])
-            note = "no rows" if rows == 0 else "few rows" if rows < _FEW_ROWS else ""
-            gap = float(detectable[r, g])
-            lines.append(
-                GroupRate(
-                    attribute=part.name,
-                    group=label,
-                    rate=rate.name,
-                    rows=rows,
-                    value=float(found.rate[r, g]),
-                    lower=float(lower[r, g]),
-                    upper=float(upper[r, g]),
-                    rest=float(rest.rate[r, g]),
-                    p_value=float(p_values[r, g]),
-                    flagged=False,
-                    detectable=min(gap, 1.0) if np.isfinite(gap) else np.nan,
-                    note=note,
-                )
-            )
-    return lines
+        return wilson_interval(found.rate, size, confidence, critical=critical)
+    return exact_interval(found.rate, size, confidence, kind=kind)
+
+
+def _note(rows: float, kish: float) -> str:
+    if rows == 0:
+        return "no rows"
+    if rows < _FEW_ROWS:
+        return "few rows"
+    return "uneven weights" if kish < _FEW_ROWS else ""
 
 
 def _pooled(rate: Float, count: Float, other: Float, other_count: Float) -> Float:
@@ -1391,16 +1481,6 @@ def _pooled(rate: Float, count: Float, other: Float, other_count: Float) -> Floa
     above = np.nan_to_num(rate) * count + np.nan_to_num(other) * other_count
     known = (count > 0) & (other_count > 0)
     return np.divide(above, total, out=np.full_like(above, np.nan), where=known)
-
-
-def _flagged(found: list[GroupRate], options: _Options) -> list[GroupRate]:
-    """Return rates with p-values adjusted for all of them, and flags."""
-    adjusted = _ADJUST[options.multiple_testing]([rate.p_value for rate in found])
-    lines = []
-    for rate, p in zip(found, adjusted.tolist(), strict=True):
-        values = dict(vars(rate), p_value=p, flagged=bool(p < options.level))
-        lines.append(GroupRate(**values))
-    return lines
 
 
 def _finding(
@@ -1427,16 +1507,15 @@ def _finding(
             rate.label for rate, event in zip(rates, events, strict=True) if not len(event.rate)
         ]
         return _undefined(part.name, name, bound_name, bound, labels)
-    if options.interval == "score":
-        gap_limits = largest_gap_limits(events, options.confidence)
-        ratio_limits = smallest_ratio_limits(events, options.confidence)
-        p_values = (ratio_p_values if is_ratio else difference_p_values)(events, bound)
+    exact = kind if options.interval == "exact" else None
+    gap_limits, ratio_limits = (
+        _limits(events, ratio, options.confidence, exact) for ratio in (False, True)
+    )
+    certified = _limits(events, is_ratio, 1 - 2 * options.level, exact)[0 if is_ratio else 1]
+    if exact is not None:
+        p_values = exact_p_values(events, bound, kind=exact, is_ratio=is_ratio)
     else:
-        gap_limits, ratio_limits = (
-            exact_gap_limits(events, options.confidence, kind=kind, is_ratio=ratio)
-            for ratio in (False, True)
-        )
-        p_values = exact_p_values(events, bound, kind=kind, is_ratio=is_ratio)
+        p_values = (ratio_p_values if is_ratio else difference_p_values)(events, bound)
 
     gaps = [np.abs(event.differences) for event in events]
     ratios = [_ratios(event) for event in events]
@@ -1451,19 +1530,22 @@ def _finding(
     if event.rate[k] < event.other_rate[k]:
         ends.reverse()
 
-    one = event.take([k])
-    p = _pooled(one.rate, one.effective, one.other_rate, one.other_effective)
-    # At a rate of 0 or 1 nothing seems to vary: half a row of the other kind.
-    half = np.minimum(0.5 / (one.effective + one.other_effective), 0.5)
-    p = np.clip(p, half, 1 - half)
-    spread = one._replace(rate=p, other_rate=p).errors
-    detectable = float((event.critical(options.level) + ndtri(options.power)) * spread[0])
-
+    detectable = detectable_gap(
+        event.take([k]), len(events), level=options.level, power=options.power, kind=exact
+    )
     shown = [p_value < options.level for p_value in p_values]
     decision = "exceeds" if shown[0] else "within" if shown[1] else "unclear"
-    needed = {}
-    if decision == "unclear":
-        needed = _needed(part, rates, events, found.rows, (r, k), bound, is_ratio, options)
+    is_beyond = ratio < bound if is_ratio else difference > bound
+    # Zeros have no ratio, and however many more of them do not either.
+    silent = [
+        rate.label for rate, e in zip(rates, events, strict=True) if is_ratio and not _any(e)
+    ]
+    needed: dict[str, int] | None = {}
+    if decision == "unclear" and (is_beyond or not silent):
+        worst_pair = (r, k) if is_beyond else None
+        needed = _needed(
+            part, rates, events, found.rows, worst_pair, bound, is_ratio, exact, options
+        )
     return CriterionFinding(
         attribute=part.name,
         criterion=name,
@@ -1477,15 +1559,32 @@ def _finding(
         highest=ends[0],
         lowest=ends[1],
         noise_floor=_noise_floor(found, share, to_overall, is_ratio),
-        detectable=min(detectable, 1.0),
+        detectable=detectable,
         bound_name=bound_name,
         bound=bound,
         decision=decision,
         p_exceeds=p_values[0],
         p_within=p_values[1],
-        needed=needed,
-        verdict=_verdict(decision, bound_name, bound, needed),
+        certified=certified,
+        needed={} if needed is None else needed,
+        verdict=_cannot_tell(is_ratio, bound, is_beyond, silent, needed)
+        if decision == "unclear"
+        else _shown(decision, is_ratio, bound, certified),
     )
+
+
+def _limits(
+    events: list[Comparisons], is_ratio: bool, confidence: float, exact: str | None
+) -> tuple[float, float]:
+    """Return limits of the largest gap or the smallest ratio."""
+    if exact is not None:
+        return exact_gap_limits(events, confidence, kind=exact, is_ratio=is_ratio)
+    return (smallest_ratio_limits if is_ratio else largest_gap_limits)(events, confidence)
+
+
+def _any(event: Comparisons) -> bool:
+    """Whether any of the rates is above 0."""
+    return bool((event.rate > 0).any() or (event.other_rate > 0).any())
 
 
 def _undefined(
@@ -1511,6 +1610,7 @@ def _undefined(
         decision="undefined",
         p_exceeds=np.nan,
         p_within=np.nan,
+        certified=np.nan,
         needed={},
         verdict=f"not defined: fewer than two groups have a {' or a '.join(rates)}",
     )
@@ -1559,52 +1659,37 @@ def _needed(
     rates: Sequence[Rate],
     events: list[Comparisons],
     rows: Float,
-    worst: tuple[int, int],
+    worst: tuple[int, int] | None,
     bound: float,
     is_ratio: bool,
+    kind: str | None,
     options: _Options,
-) -> dict[str, int]:
-    """Return the further rows by group that would tell the observed disparity from the bound."""
-    z = float(ndtri(options.power))
-    oriented = [_lower_first(event) if is_ratio else event for event in events]
-    contrasts = [
-        event.rate - bound * event.other_rate if is_ratio else bound - np.abs(event.differences)
-        for event in oriented
-    ]
-    r, k = worst
-    todo: list[tuple[int, Any, float]]
-    if contrasts[r][k] < 0:
-        # Beyond the bound: the worst comparison has to show it.
-        todo = [(r, slice(k, k + 1), events[r].critical(options.level) + z)]
-    else:
-        certain = float(ndtri(options.confidence)) + z
-        todo = [(i, slice(None), certain) for i in range(len(events))]
+) -> dict[str, int] | None:
+    """Return the further rows by group that would tell, None where no number of them would."""
+    further = rows_needed(
+        events,
+        bound,
+        rows,
+        level=options.level,
+        power=options.power,
+        is_ratio=is_ratio,
+        kind=kind,
+        worst=worst,
+    )
+    if further.max() > _MOST_ROWS:
+        return None
     needed: dict[str, int] = {}
-    for i, chosen, critical in todo:
-        event = oriented[i]
-        some = event.take(chosen)
-        margin = np.abs(contrasts[i][chosen])
-        if (margin < 1e-9).any():
-            return {}
-        more = rows_needed(some, margin, critical, rows[i], bound if is_ratio else 1.0)
-        kind = _row_kind(rates[i])
-        for unit, count in sorted(more.items(), key=lambda item: -item[1]):
-            group = "all others" if unit < 0 else f"group {checks.group_name(part.labels[unit])}"
-            key = f"{group}{kind}"
-            if unit >= 0:  # a rate over a few rows says little of what it will be over more
-                count = max(count, _FEW_ROWS - rows[i, unit])
-            needed[key] = max(needed.get(key, 0), round(min(count, 1e15)))
-    return needed
-
-
-def _lower_first(event: Comparisons) -> Comparisons:
-    swap = event.rate > event.other_rate
-    names = (("first", "second"), ("rate", "other_rate"), ("effective", "other_effective"))
-    changed: dict[str, Any] = {}
-    for one, other in names:
-        a, b = getattr(event, one), getattr(event, other)
-        changed |= {one: np.where(swap, b, a), other: np.where(swap, a, b)}
-    return event._replace(**changed)
+    for r, event in enumerate(events):
+        name = _row_kind(rates[r])
+        if event.to_overall and further[r].any():
+            needed[f"all groups together{name}"] = round(further[r].sum())
+            continue
+        for g in np.flatnonzero(further[r]):
+            # A rate over a few rows says little of what it will be over more.
+            count = max(further[r, g], _FEW_ROWS - rows[r, g])
+            key = f"group {checks.group_name(part.labels[g])}{name}"
+            needed[key] = max(needed.get(key, 0), round(count))
+    return dict(sorted(needed.items(), key=lambda item: -item[1]))
 
 
 def _row_kind(rate: Rate) -> str:
@@ -1614,20 +1699,36 @@ def _row_kind(rate: Rate) -> str:
     return " with a positive label" if positive else " with a negative label"
 
 
-def _verdict(decision: str, bound_name: str, bound: float, needed: dict[str, int]) -> str:
+def _shown(decision: str, is_ratio: bool, bound: float, certified: float) -> str:
     if decision == "exceeds":
-        words = "exceed" if bound_name == "max_difference" else "fall below"
-        return f"shown to {words} {bound:g}"
-    if decision == "within":
-        words = "within" if bound_name == "max_difference" else "at least"
-        return f"shown to be {words} {bound:g}"
-    if not needed:
-        return "cannot tell with these counts: what is seen is the bound itself"
-    order = sorted(needed.items(), key=lambda item: -item[1])
-    (group, count), *others = order[:3]
-    more = "".join(f", {n:,} in {name}" for name, n in others)
-    left = f", and more in {len(order) - 3} others" if len(order) > 3 else ""
-    return f"cannot tell with these counts: about {count:,} more rows in {group}{more}{left}"
+        return f"shown to {'fall below' if is_ratio else 'exceed'} {bound:g}"
+    limit = f"{'no less than' if is_ratio else 'at most'} {certified:.3f}"
+    return f"shown to be {'at least' if is_ratio else 'within'} {bound:g}: {limit}"
+
+
+def _cannot_tell(
+    is_ratio: bool,
+    bound: float,
+    is_beyond: bool,
+    silent: list[str],
+    needed: dict[str, int] | None,
+) -> str:
+    if silent and not is_beyond:
+        rates = " and a ".join(silent)
+        return f"cannot tell: all groups have a {rates} of 0, and zeros have no ratio"
+    if needed is None:
+        return "cannot tell: what is seen is at the bound, so that no number of rows would tell"
+    if not needed:  # a chance below one half asks for no more
+        return "cannot tell with these counts"
+    (group, count), *others = list(needed.items())[:3]
+    more = "".join(f" and {n:,} in {name}" for name, n in others)
+    left = f" and more in {len(needed) - 3} others" if len(needed) > 3 else ""
+    within = "at least" if is_ratio else "within"
+    end = f"would show it to be {within} {bound:g}"
+    if is_beyond:
+        beyond = "fall below" if is_ratio else "exceed"
+        end = f"would show it to {beyond} {bound:g}; none would show it to be {within}"
+    return f"cannot tell with these counts: about {count:,} more rows in {group}{more}{left} {end}"
 
 
 def _scores_of(

@@ -86,7 +86,11 @@ def test_two_groups_by_hand():
     np.testing.assert_allclose(finding.ratio, 0.75)
     error = np.sqrt(0.35 * 0.65 / 100)
     np.testing.assert_allclose(finding.noise_floor, np.sqrt(2 / np.pi) * error, rtol=1e-5)
-    np.testing.assert_allclose(finding.detectable, 2.8016 * error, rtol=1e-4)
+    # With 0.35 in both together, the gap whose lower limit is 0.8416 errors (80 %) above 0.
+    one, other = 0.35 + finding.detectable / 2, 0.35 - finding.detectable / 2
+    error = np.sqrt(one * (1 - one) / 200 + other * (1 - other) / 200)
+    lower, _ = newcombe_interval(one, 200, other, 200)
+    np.testing.assert_allclose(lower, 0.8416212 * error, rtol=1e-5)
     assert (finding.highest, finding.lowest) == ("m", "f")
 
 
@@ -137,6 +141,110 @@ def test_needed_rows_tell(criterion):
         criteria=criterion,
     )
     assert report.criteria[0].decision != "unclear"
+
+
+def decided(*counts):
+    """Return labels, decisions and groups from counts of accepted and refused rows by group."""
+    counts = np.array(counts)
+    pred = np.repeat(np.tile([1, 0], len(counts)), counts.ravel())
+    group = np.repeat(list("abcdefgh")[: len(counts)], counts.sum(axis=1))
+    return np.arange(len(pred)) % 2, pred, group
+
+
+def finding_of(y, pred, group, criterion, **options):
+    """Return the only finding of an audit by one criterion."""
+    (found,) = audit(y, pred, sensitive_features=group, criteria=criterion, **options).criteria
+    return found
+
+
+def test_verdicts_in_words():
+    """What is shown comes with its limit; what is not, with what more rows would show."""
+    rows = decided([600, 1400], [810, 1190])
+    found = finding_of(*rows, DemographicParity(max_difference=0.13))
+    assert found.verdict == f"shown to be within 0.13: at most {found.certified:.3f}"
+    # The 95 % interval goes beyond the bound, the 90 % interval by which it is shown does not.
+    assert found.certified <= 0.13 < found.difference_upper
+    np.testing.assert_allclose(found.certified, newcombe_interval(0.405, 2000, 0.3, 2000, 0.9)[1])
+    found = finding_of(*rows, DemographicParity(min_ratio=0.5))
+    assert found.verdict == f"shown to be at least 0.5: no less than {found.certified:.3f}"
+    found = finding_of(*rows, DemographicParity(max_difference=0.1))
+    assert found.verdict.endswith("would show it to exceed 0.1; none would show it to be within")
+    found = finding_of(*rows, DemographicParity(min_ratio=0.72))
+    assert found.verdict.endswith("would show it to be at least 0.72")
+    found = finding_of(*decided([630, 1370], [810, 1190]), DemographicParity(max_difference=0.1))
+    assert found.verdict.endswith("would show it to be within 0.1")
+    assert "more in" not in found.verdict
+
+
+@pytest.mark.parametrize("interval", ["score", "exact"])
+def test_nothing_to_tell(interval):
+    """Where nobody is selected no ratio is known; at a bound no number of rows tells."""
+    nobody = decided([0, 100], [0, 120])
+    for criterion in (DemographicParity(min_ratio=0.8), EqualizedOdds(min_ratio=0.8)):
+        found = finding_of(*nobody, criterion, interval=interval)
+        assert (found.decision, found.needed) == ("unclear", {})
+        assert "rate of 0, and zeros have no ratio" in found.verdict
+    found = finding_of(*nobody, DemographicParity(max_difference=0.1), interval=interval)
+    assert found.decision == "within"
+    for criterion in (DemographicParity(max_difference=0.0), DemographicParity(min_ratio=1.0)):
+        found = finding_of(*decided([30, 70], [30, 70]), criterion, interval=interval)
+        assert found.needed == {}
+        assert "at the bound" in found.verdict
+    # One silent rate does not hide that the other falls below.
+    y, pred, group = np.repeat([1, 0], 200), np.repeat([1, 0, 1, 0], [80, 20, 20, 280]), "ab"
+    pred, group = np.where(y == 1, pred, 0), np.repeat(["a", "b", "a", "b"], 100)
+    found = finding_of(y, pred, group, EqualizedOdds(min_ratio=0.8), interval=interval)
+    assert found.decision == "exceeds"
+
+
+@pytest.mark.parametrize("interval", ["score", "exact"])
+@pytest.mark.parametrize("reference", ["between", "overall"])
+def test_verdicts_and_intervals_agree(interval, reference):
+    """What exceeds a bound has its whole interval beyond it, and nothing else has."""
+    rng = np.random.default_rng(0)
+    seen = set()
+    for _ in range(25):
+        rows = rng.integers(30, 400, (int(rng.integers(2, 5)), 2))
+        bound = float(rng.uniform(0.02, 0.5))
+        for knob in ({"max_difference": bound}, {"min_ratio": 1 - bound}):
+            criterion = DemographicParity(reference=reference, **knob)
+            found = finding_of(*decided(*rows), criterion, interval=interval)
+            beyond = found.difference_lower > bound
+            within = found.certified <= bound
+            if "min_ratio" in knob:
+                beyond, within = found.ratio_upper < 1 - bound, found.certified >= 1 - bound
+            expected = "exceeds" if beyond else "within" if within else "unclear"
+            assert found.decision == expected
+            seen.add(expected)
+    assert len(seen) == 3
+
+
+def test_more_of_all_where_the_reference_is_all():
+    """Groups are compared with everyone: more rows of all, since more of one change the whole."""
+    rows = decided([30, 70], [62, 138], [96, 204])
+    found = finding_of(*rows, DemographicParity(max_difference=0.05, reference="overall"))
+    assert list(found.needed) == ["all groups together"]
+    assert found.needed["all groups together"] > 600
+
+
+def test_detectable_differences_are_flagged():
+    """A difference that is the only one is flagged in four of five reports, in spite of Holm."""
+    rng = np.random.default_rng(0)
+    n, n_groups, flagged = 1600, 8, 0
+    group = np.arange(n) % n_groups
+    expected = audit(np.arange(n) // 8 % 2, np.arange(n) // 16 % 10 < 3, sensitive_features=group)
+    gap = one(expected, group=0, rate="selection_rate").detectable
+    true = np.where(group == 0, 0.3 + gap * 7 / 8, 0.3 - gap / 8)
+    # Errors of labels that are independent of decisions do not differ where half are positive.
+    for _ in range(60):
+        report = audit(
+            rng.integers(2, size=n),
+            (rng.random(n) < true).astype(int),
+            sensitive_features=group,
+            criteria=DemographicParity(),
+        )
+        flagged += one(report, group=0, rate="selection_rate").flagged
+    assert 31 <= flagged <= 60  # 80 % of 60 is 48, with a standard error of 3.1
 
 
 @pytest.mark.parametrize(
@@ -367,6 +475,7 @@ def test_html_is_one_page():
     assert page.tags.count("img") == 3
     assert all(source.startswith("data:image/png;base64,") for source in page.sources)
     assert "script" not in page.tags
+    assert 'name="viewport"' in text  # readable on a telephone
     assert "<f>" not in text
     assert "&lt;f&gt; &amp; co" in text
 
@@ -423,6 +532,62 @@ def test_estimator():
         audit_estimator(clf, X, y)
     by_column = audit_estimator(clf, X, y, sensitive_columns=lambda X: X[:, 0] > 0)
     assert len(by_column.rates) == 8
+
+
+def test_groups_given_count():
+    """Groups that are passed are audited, whatever the estimator itself decides by."""
+    X, y, group = make_group_classification(600, random_state=0)
+    frame = pd.DataFrame(X).add_prefix("x").assign(kind=group)
+    clf = LogisticRegression()
+    rule = GroupThresholdClassifier(
+        clf, DemographicParity(max_difference=0.0), sensitive_columns="kind", drop_sensitive=True
+    ).fit(frame, y)
+    age = pd.Series(np.where(np.arange(600) % 2, "old", "young"), name="age")
+    given = audit_estimator(rule, frame, y, sensitive_features=age)
+    own = audit_estimator(rule, frame, y)
+    assert (given.attributes, own.attributes) == (("age",), ("kind",))
+    # The same decisions in both.
+    for rate in ("selection_rate", "error_rate"):
+        total = [sum(r.value * r.rows for r in a.rates if r.rate == rate) for a in (given, own)]
+        np.testing.assert_allclose(*total)
+
+
+def test_uneven_weights_are_noted():
+    """A group whose weight lies on a few rows is marked, however many rows it has."""
+    frame, y, _, pred = people(400)
+    weight = np.where((frame["sex"] == "f") & (np.arange(400) % 50 > 0), 1e-3, 1.0)
+    report = audit(y, pred, sensitive_features=frame["sex"], sample_weight=weight)
+    notes = {r.group: r.note for r in report.rates if r.rate == "selection_rate"}
+    assert notes == {"f": "uneven weights", "m": ""}
+    assert "sex, f: selection rate over" in report.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (np.array([1, "1"] * 200, dtype=object), "read the same, got 1 and '1' in group"),
+        (pd.DataFrame(np.eye(400, 2), columns=["a", "a"]), r"got \['a'\] more than once"),
+        (np.random.default_rng(0).random(400), "got 400 values of group in 400 rows"),
+        (pd.DataFrame({"age": np.arange(400) % 150}), "got 150 values of age .* pandas.cut"),
+        (np.arange(800).reshape(-1, 2) % 60, "at most 400 groups, got .* audit_subgroups"),
+    ],
+)
+def test_what_are_no_groups(groups, message):
+    """Values that read the same, columns of one name and measurements: errors with a remedy."""
+    y = np.arange(400) % 2
+    with pytest.raises(ValueError, match=message):
+        audit(y, y, sensitive_features=groups)
+
+
+@pytest.mark.filterwarnings(
+    "ignore::fairlearnkit.exceptions.DegenerateGroupWarning"  # two or three rows each
+)
+def test_measurements_where_asked_for():
+    """Many values are groups where their number is named, or where they are names."""
+    y, value = np.arange(400) % 2, np.arange(400) % 150
+    for groups, options in ((value, {"max_groups": 150}), (value.astype(str), {})):
+        report = audit(y, y, sensitive_features=groups, criteria=DemographicParity(), **options)
+        assert len(report.rates) == 600
 
 
 @pytest.mark.parametrize(

@@ -33,11 +33,12 @@ References
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
+from scipy.optimize import brentq, toms748
 from scipy.special import betaincinv, ndtr, ndtri, rel_entr
 
 Float = NDArray[np.float64]
@@ -46,8 +47,12 @@ Float = NDArray[np.float64]
 _N_NODES = 801
 # Standard deviations beyond which a normal variable is not looked for.
 _TAIL = 8.5
-# Rows of the largest variance added to those seen: the square of 1.96, as in Wilson's interval.
+# Rows added to those seen: the square of 1.96, as in Wilson's interval.
 _ADDED_ROWS = 3.84
+# Standard errors beyond which no statistic is told from another.
+_FARTHEST = 40.0
+# Times as many rows as nobody will ever have.
+_NEVER = 1e15
 # What rounding may leave of a variance or a distance of 0.
 _ROUNDING = 1e-12
 # Rows that are counted at a time.
@@ -266,6 +271,8 @@ def range_probability(width: float, n_groups: int) -> float:
     return float(np.clip(1 - inside, 0.0, 1.0))
 
 
+# Searches for numbers of rows ask for the same value over and over.
+@lru_cache(maxsize=256)
 def pairs_critical_value(level: float, n_groups: int) -> float:
     """Return the standard errors that no pair of groups is apart by chance, at a level.
 
@@ -455,9 +462,8 @@ def rates_of_cells(
     """Return rates and their precision from cell sums.
 
     The variance is the one that the rows show, so that probabilities and weights count as what
-    they are. A sample of few rows may show too little of it: as many rows as Wilson's interval
-    adds are taken to have the largest variance that the rate allows, that of 0 and 1. For
-    decisions with equal weights this changes nothing.
+    they are, but never less than values that happen not to be among them may make it, see
+    `_binomial_count`. For decisions with equal weights it is that of the binomial distribution.
 
     Parameters
     ----------
@@ -485,20 +491,27 @@ def rates_of_cells(
     )
     shown = np.clip(second - 2 * rate * first + rate**2 * mass2, 0.0, None) / known**2
     kish = effective_count(mass, mass2)
-    return Rates(rate, rows, mass, kish, _binomial_count(rate, shown, kish))
+    farthest = np.maximum(rate, 1 - rate) ** 2
+    return Rates(rate, rows, mass, kish, _binomial_count(rate, shown, kish, farthest))
 
 
-def _binomial_count(rate: Float, variance: Float, kish: Float) -> Float:
-    """Return the rows of a binomial variable with a variance shrunk towards the largest."""
-    largest = rate * (1 - rate) / np.where(kish > 0, kish, np.nan)
+def _binomial_count(rate: Float, variance: Float, kish: Float, unseen: Float) -> Float:
+    """Return the rows of a binomial variable that varies as much as this mean may.
+
+    Few rows may show too little of a variance: values far away may be missing among them, as rare
+    ones of 1 among probabilities near 0. As many rows as Wilson's interval adds are therefore
+    taken to have the squared distance `unseen` from the mean, up to the variance of zeros and
+    ones: no variable in [0, 1] with this mean has more. With weights a mean may vary more than
+    that, and what is above it is shrunk towards it.
+    """
+    binomial = rate * (1 - rate)
     # By Kish's count: few heavy rows tell as little of a variance as of a rate.
-    shrunk = (kish * variance + _ADDED_ROWS * largest) / (kish + _ADDED_ROWS)
-    inside = (largest > _ROUNDING) & np.isfinite(largest)
-    found: Float = kish * np.divide(
-        largest, shrunk, out=np.ones_like(largest), where=inside & (shrunk > 0)
-    )
-    # A sum of weighted zeros and ones may vary more than Kish's count says, or less.
-    return np.where(kish > 0, found, 0.0)
+    seen, total = kish * (kish * variance), kish + _ADDED_ROWS
+    cautious = np.minimum((seen + _ADDED_ROWS * unseen) / total, binomial)
+    varies = np.maximum(cautious, (seen + _ADDED_ROWS * binomial) / total)
+    known = (kish > 0) & (binomial > _ROUNDING)
+    times = np.divide(binomial, varies, out=np.ones_like(varies), where=known)
+    return np.where(kish > 0, kish * times, 0.0)
 
 
 def bootstrap_cells(
@@ -708,17 +721,28 @@ def ratio_statistic(
     ndarray
         Standard normal, about, where it is the true ratio; NaN where a count is 0.
     """
+    distance, error = _ratio_contrast(rate, count, other_rate, other_count, ratio)
+    return np.where(np.isnan(error), np.nan, _standardised(distance, error))
+
+
+def _ratio_contrast(
+    rate: ArrayLike,
+    count: ArrayLike,
+    other_rate: ArrayLike,
+    other_count: ArrayLike,
+    ratio: ArrayLike,
+) -> tuple[Float, Float]:
+    """Return ``rate - ratio * other_rate`` and its standard error at the likeliest rates."""
     values = (rate, count, other_rate, other_count, ratio)
     p, n, q, m, r = np.broadcast_arrays(*(np.asarray(v, dtype=float) for v in values))
     known = (n > 0) & (m > 0)
-    n, m = np.where(known, n, 1.0), np.where(known, m, 1.0)
+    n, m = np.where(known, n, np.nan), np.where(known, m, np.nan)
     # The likeliest other rate: the smaller root of a q² - b q + c.
     a, b, c = (n + m) * r, n * (p + r) + m * (1 + r * q), n * p + m * q
     root = np.sqrt(np.clip(b * b - 4 * a * c, 0.0, None))
     other = np.clip(2 * c / np.where(b + root > 0, b + root, 1.0), 0.0, 1.0)
     one = np.clip(r * other, 0.0, 1.0)
-    error = np.sqrt(one * (1 - one) / n + r * r * other * (1 - other) / m)
-    return np.where(known, _standardised(p - r * q, error), np.nan)
+    return p - r * q, np.sqrt(one * (1 - one) / n + r * r * other * (1 - other) / m)
 
 
 def _standardised(distance: Float, error: Float) -> Float:
@@ -863,7 +887,7 @@ class Comparisons(NamedTuple):
     def critical(self, level: float) -> float:
         """Return the standard errors that none of these differences exceeds, but at a level."""
         if self.to_overall:
-            return critical_value(1 - level, max(len(self.rate), 1))
+            return critical_value(1 - level, max(self.n_units, 1))
         return pairs_critical_value(level, self.n_units)
 
     def level_of(self, critical: float) -> float:
@@ -872,7 +896,7 @@ class Comparisons(NamedTuple):
             return np.nan
         if self.to_overall:
             inside = 1 - 2 * ndtr(-max(critical, 0.0))
-            return float(1 - inside ** max(len(self.rate), 1))
+            return float(1 - inside ** max(self.n_units, 1))
         if self.n_units <= 2:
             return float(min(2 * ndtr(-critical), 1.0))
         return range_probability(np.sqrt(2) * critical, self.n_units)
@@ -949,24 +973,28 @@ def largest_gap_limits(
     events = [event for event in events if len(event.rate)]
     if not events:
         return np.nan, np.nan
-    level = (1 - confidence) / 2
-    low, high = 0.0, 0.0
-    for event in events:
-        # 2 * level: Newcombe's limits are two-sided.
-        below, above = newcombe_interval(*event.sides, 1 - 2 * level)
-        high = max(high, np.max(event.scale * np.maximum(above, -below)))
-        below, above = newcombe_interval(
-            *event.sides, critical=_lower_critical(events, event, level)
-        )
-        low = max(low, np.max(event.scale * np.maximum(below, -above)))
-    return float(low), float(high)
+    level = 1 - confidence
+    single = float(ndtri(1 - level / 2))
+    lower = max(
+        float(np.max(_gap_limits(e, _joint_critical(events, e, level))[0])) for e in events
+    )
+    upper = max(float(np.max(_gap_limits(e, single)[1])) for e in events)
+    return max(lower, 0.0), upper
 
 
-def _lower_critical(events: Sequence[Comparisons], event: Comparisons, level: float) -> float:
-    """Return the standard errors that no gap is above its true value, at a one-sided level."""
-    if len(events) == 1 and event.n_units == 2 and not event.to_overall:
-        # Of one pair the usual interval will do: the limits of its two signs cannot fail at once.
-        level = 2 * level
+def _gap_limits(event: Comparisons, critical: float) -> tuple[Float, Float]:
+    """Return Newcombe's limits of each gap, whichever of its two rates is the higher."""
+    below, above = newcombe_interval(*event.sides, critical=critical)
+    return event.scale * np.maximum(below, -above), event.scale * np.maximum(above, -below)
+
+
+def _joint_critical(events: Sequence[Comparisons], event: Comparisons, level: float) -> float:
+    """Return the standard errors by which a gap must be above a value for any gap to be shown.
+
+    The critical value of all differences, to either side, at the full level: far from 0 a gap has
+    one side, which takes half of it and leaves the other half to the other limit; at 0 it has
+    two, and the other limit cannot fail.
+    """
     return event.critical(level / len(events))
 
 
@@ -990,11 +1018,11 @@ def smallest_ratio_limits(
     events = [event for event in events if len(event.rate)]
     if not events:
         return np.nan, np.nan
-    level = (1 - confidence) / 2
-    single = float(ndtri(1 - level))
+    level = 1 - confidence
+    single = float(ndtri(1 - level / 2))
     return (
         min(_first_ratio(event, single) for event in events),
-        min(_first_ratio(event, -_lower_critical(events, event, level)) for event in events),
+        min(_first_ratio(event, -_joint_critical(events, event, level)) for event in events),
     )
 
 
@@ -1020,20 +1048,27 @@ def _first_ratio(event: Comparisons, critical: float) -> float:
 def _ratio_statistics(event: Comparisons, ratio: float) -> tuple[Float, Float]:
     """Return how many standard errors each ratio, and its inverse, is below a value."""
     p, n, q, m = event.sides
-    down = up = np.full(len(p), ratio)
-    if event.to_overall:
-        own = 1 - event.scale
-        down = ratio * (1 - own) / np.maximum(1 - ratio * own, _ROUNDING)
-        up = np.clip((ratio - own) / np.maximum(1 - own, _ROUNDING), 0.0, None)
+    down, up = _ratios_of_sides(event, ratio)
     return -ratio_statistic(p, n, q, m, down), -ratio_statistic(q, m, p, n, up)
+
+
+def _ratios_of_sides(event: Comparisons, ratio: float) -> tuple[Float, Float]:
+    """Return what a ratio, and its inverse, mean for the two rates of each comparison."""
+    if not event.to_overall:
+        return np.full(len(event.rate), ratio), np.full(len(event.rate), ratio)
+    own = 1 - event.scale
+    down = ratio * (1 - own) / np.maximum(1 - ratio * own, _ROUNDING)
+    return down, np.clip((ratio - own) / np.maximum(1 - own, _ROUNDING), 0.0, None)
 
 
 def difference_p_values(events: Sequence[Comparisons], bound: float) -> tuple[float, float]:
     """Return p-values for "some gap exceeds the bound" and for "all gaps are within it".
 
-    The first is corrected: the largest of many differences exceeds a bound by chance. The second
-    is an intersection-union test, each pair and side at the full level without correction [10]_;
-    the interval that says the same at level δ is that of confidence 1 - 2δ.
+    Both are those of `largest_gap_limits`. The first is corrected, since the largest of many
+    differences exceeds a bound by chance: it is below a level where the lower limit at a
+    confidence of one minus the level is above the bound. The second is an intersection-union
+    test, each pair and side at the full level without correction [10]_: it is below a level δ
+    where the upper limit at confidence 1 - 2δ is within the bound.
 
     Parameters
     ----------
@@ -1048,13 +1083,22 @@ def difference_p_values(events: Sequence[Comparisons], bound: float) -> tuple[fl
         NaN where nothing is compared.
     """
 
-    def statistics(event: Comparisons) -> tuple[Float, Float]:
-        p, n, q, m = event.sides
-        limit = np.divide(bound, event.scale, out=np.ones(len(p)), where=event.scale > 0)
-        above = difference_statistic(p, n, q, m, limit)
-        return above, difference_statistic(q, m, p, n, limit)
+    return _p_values(events, lambda event: _gap_statistic(event, bound))
 
-    return _p_values(events, statistics)
+
+def _gap_statistic(event: Comparisons, bound: float) -> float:
+    """Return how many standard errors the largest gap is above a bound, by Newcombe's limits."""
+
+    def above(critical: float) -> float:
+        """Return by how much the largest lower limit, or upper one below 0, exceeds the bound."""
+        limits = _gap_limits(event, abs(critical))
+        return float(np.max(limits[0 if critical >= 0 else 1])) - bound
+
+    if above(_FARTHEST) >= 0:
+        return _FARTHEST
+    if above(-_FARTHEST) <= 0:
+        return -_FARTHEST
+    return float(toms748(above, -_FARTHEST, _FARTHEST, xtol=1e-10, maxiter=200))
 
 
 def ratio_p_values(events: Sequence[Comparisons], bound: float) -> tuple[float, float]:
@@ -1073,75 +1117,242 @@ def ratio_p_values(events: Sequence[Comparisons], bound: float) -> tuple[float, 
         As in `difference_p_values`.
     """
 
-    return _p_values(events, lambda event: _ratio_statistics(event, bound))
+    return _p_values(events, lambda event: float(np.max(_ratio_statistics(event, bound))))
 
 
 def _p_values(
-    events: Sequence[Comparisons], statistics: Callable[[Comparisons], tuple[Float, Float]]
+    events: Sequence[Comparisons], statistic: Callable[[Comparisons], float]
 ) -> tuple[float, float]:
     events = [event for event in events if len(event.rate)]
     if not events:
         return np.nan, np.nan
     exceeds, within = 1.0, 0.0
     for event in events:
-        largest = float(np.max(statistics(event)))
+        largest = statistic(event)
         exceeds = min(exceeds, len(events) * event.level_of(largest))
         within = max(within, float(ndtr(largest)))
     return min(exceeds, 1.0), within
 
 
 def rows_needed(
-    comparisons: Comparisons, margin: Float, critical: float, rows: Float, factor: float = 1.0
-) -> dict[int, float]:
-    """Return by how many rows units must grow for differences to be told from a bound.
+    events: Sequence[Comparisons],
+    bound: float,
+    rows: Float,
+    *,
+    level: float = 0.05,
+    power: float = 0.8,
+    is_ratio: bool = False,
+    kind: str | None = None,
+    worst: tuple[int, int] | None = None,
+) -> Float:
+    """Return by how many rows units must grow for a verdict to come as often as wanted.
 
-    Rates are taken to be what they seem. Of a comparison the smaller unit grows; where that is
-    not enough, both do.
+    Observed rates are taken to be the true ones, and estimates to be normal about them. All
+    comparisons of all rates, both sides of each, have to pass for a gap to be shown within the
+    bound: their chances of failing add up to one minus the power at the most, whatever their
+    dependence. To show that the bound is exceeded one comparison is enough.
 
     Parameters
     ----------
-    comparisons : Comparisons
-        Those to tell.
-    margin : ndarray of shape (n,)
-        Distances of the differences from the bound, > 0.
-    critical : float
-        Standard errors that each must be away: those of level and power.
-    rows : ndarray of shape (n_units,)
+    events : sequence of Comparisons
+        One for each rate.
+    bound : float
+        Largest gap, or smallest ratio, allowed, in [0, 1].
+    rows : ndarray of shape (n_events, n_units)
         Rows of each unit.
-    factor : float, default=1.0
-        What the other rate is multiplied by: the bound, where that is one on ratios.
+    level, power : float
+        Level of the verdict, and the chance that it is to come with.
+    is_ratio : bool, default=False
+        Whether the bound is one on ratios.
+    kind : {"decisions", "probabilities", "weighted"}, default=None
+        Values that exact tests are of; None means score tests.
+    worst : tuple of int, default=None
+        Event and comparison that are to exceed the bound; None means that all are to be within.
 
     Returns
     -------
-    dict of int to float
-        Unit -> further rows; -1 stands for all units but one.
+    ndarray of shape (n_events, n_units)
+        Further rows, infinite where a rate is at the bound or beyond the wanted side of it. Where
+        units are compared with all, all of them grow alike, so that their shares stay.
     """
-    p, n, q, m = comparisons.sides
-    budget = (margin / (critical * comparisons.scale)) ** 2
+    test = _Test(bound, level, is_ratio, kind, len(events), exceeds=worst is not None)
+    chosen = list(enumerate(events))
+    if worst is not None:
+        chosen = [(worst[0], events[worst[0]].take([worst[1]]))]
+
+    def grown(times: float) -> tuple[Float, float]:
+        """Return factors of all counts, and the chance to fail with them."""
+        factors, failing = np.ones(rows.shape), 0.0
+        for r, event in chosen:
+            factors[r] = _growth(event, test, times, rows.shape[1])
+            if not (factors[r] < _NEVER).all():
+                return np.where(factors > 1, np.inf, 1.0), np.inf
+            failing += float(_failing(_times(event, factors[r]), test).sum())
+        return factors, failing
+
+    low, high = 0.0, 1.0
+    factors, failing = grown(high)
+    while failing > 1 - power:
+        if high > _FARTHEST or failing == np.inf:
+            return np.where(factors > 1, np.inf, 0.0)
+        low, high = high, 2 * high
+        factors, failing = grown(high)
+    for _ in range(10):
+        middle = 0.5 * (low + high)
+        attempt, failing = grown(middle)
+        if failing > 1 - power:
+            low = middle
+        else:
+            high, factors = middle, attempt
+    return np.ceil(rows * (factors - 1) - 1e-6)
+
+
+def detectable_gap(
+    comparison: Comparisons,
+    n_events: int,
+    *,
+    level: float = 0.05,
+    power: float = 0.8,
+    kind: str | None = None,
+) -> float:
+    """Return the smallest true gap of one comparison that would be shown to be one.
+
+    By the test of all gaps that it is among, corrected as that is.
+
+    Parameters
+    ----------
+    comparison : Comparisons
+        One of those of a rate.
+    n_events : int
+        Rates that the test is of.
+    level, power : float
+        Level of the test, and chance of finding the gap.
+    kind : {"decisions", "probabilities", "weighted"}, default=None
+        As in `rows_needed`.
+
+    Returns
+    -------
+    float
+        In [0, 1], in the direction of the gap that is seen; 1 where none would be.
+    """
+    p, n, q, m = comparison.sides
+    pooled = (n * p + m * q) / (n + m)
+    test = _Test(0.0, level, False, kind, n_events, exceeds=True)
+    sign = np.where(p >= q, 1.0, -1.0)
+    low, high = 0.0, 1.0
+    for _ in range(30):
+        middle = 0.5 * (low + high)
+        # The two rates are about what they are together, as far as there is room.
+        one = np.clip(pooled + sign * middle * m / (n + m), 0.0, 1.0)
+        one = np.where(sign > 0, np.maximum(one, middle), np.minimum(one, 1 - middle))
+        apart = comparison._replace(rate=one, other_rate=np.clip(one - sign * middle, 0.0, 1.0))
+        found = _failing(apart, test)[0] <= 1 - power
+        low, high = (low, middle) if found else (middle, high)
+    return float(comparison.scale[0] * high)
+
+
+class _Test(NamedTuple):
+    """A test of a bound as `rows_needed` thinks of it."""
+
+    bound: float
+    level: float
+    is_ratio: bool
+    kind: str | None
+    n_events: int
+    exceeds: bool
+
+
+def _within_by_estimate(event: Comparisons, test: _Test) -> Float:
+    """Return how far both sides of each comparison are within a bound, shape ``(2, n)``."""
+    p, _, q, _ = event.sides
+    if test.is_ratio:
+        down, up = _ratios_of_sides(event, test.bound)
+        return np.stack([p - down * q, q - up * p])
+    allowed = np.divide(test.bound, event.scale, out=np.ones(len(p)), where=event.scale > 0)
+    return np.stack([allowed - (p - q), allowed + (p - q)])
+
+
+def _within_by_limit(event: Comparisons, test: _Test) -> Float:
+    """Return the same by the limit that a test goes by: the farther one, or the nearer."""
+    p, n, q, m = event.sides
+    if test.kind is not None:
+        each = _exact_level(event, test.level / 2, test.n_events) if test.exceeds else test.level
+        limits = _exact_sides(event, each, test.kind)
+        (p_low, p_high), (q_low, q_high) = (
+            pair[::-1] if test.exceeds else pair for pair in limits
+        )
+        one = _within_by_estimate(event._replace(rate=p_high, other_rate=q_low), test)
+        other = _within_by_estimate(event._replace(rate=p_low, other_rate=q_high), test)
+        return np.stack([other[0], one[1]] if test.is_ratio else [one[0], other[1]])
+    critical = float(ndtri(1 - test.level))
+    if test.exceeds:
+        critical = event.critical(test.level / test.n_events)
+    estimate = _within_by_estimate(event, test)
+    if test.is_ratio:
+        down, up = _ratios_of_sides(event, test.bound)
+        error = _ratio_contrast(p, n, q, m, down)[1], _ratio_contrast(q, m, p, n, up)[1]
+        return estimate + (1 if test.exceeds else -1) * critical * np.stack(error)
+    below, above = newcombe_interval(p, n, q, m, critical=critical)
+    below, above = (above, below) if test.exceeds else (below, above)
+    return estimate + np.stack([p - q - above, below - (p - q)])
+
+
+def _variances(event: Comparisons, test: _Test) -> tuple[Float, Float]:
+    """Return the variances of one row of the first and of the second unit, for both sides."""
+    p, n, q, m = event.sides
     # At rates of 0 and 1 nothing seems to vary: take half a row of the other kind.
     one, other = _away_from_ends(p, n), _away_from_ends(q, m)
     one, other = one * (1 - one), other * (1 - other)
-    other = factor**2 * other
+    if not test.is_ratio:
+        return np.stack([one, one]), np.stack([other, other])
+    down, up = _ratios_of_sides(event, test.bound)
+    return np.stack([one, up**2 * one]), np.stack([down**2 * other, other])
+
+
+def _failing(event: Comparisons, test: _Test) -> Float:
+    """Return the chance of each comparison to fail a test, if rates are what they seem."""
+    limit = _within_by_limit(event, test)
+    one, other = _variances(event, test)
+    error = np.sqrt(one / event.effective + other / event.other_effective)
+    if test.exceeds:
+        return np.asarray(ndtr((limit / error).min(axis=0)))
+    return np.asarray(ndtr(-limit / error).sum(axis=0))
+
+
+def _growth(event: Comparisons, test: _Test, times: float, n_units: int) -> Float:
+    """Return factors of all counts by which estimates are so many errors away from a bound.
+
+    Of a comparison the smaller unit grows; where that is not enough, both do. A unit grows as
+    much as its most demanding comparison asks.
+    """
+    n, m = event.effective, event.other_effective
+    estimate = _within_by_estimate(event, test)
+    one, other = _variances(event, test)
+    margin = -estimate.min(axis=0) if test.exceeds else estimate
+    budget = (np.maximum(margin, 0.0) / times) ** 2
     own, others = one / n, other / m
-    even = budget / 2
-    wanted = np.where(
-        own <= even, n, np.where(others <= even, one / (budget - others), one / even)
+    factors = np.ones(n_units)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if event.to_overall:
+            return factors * max(1.0, float(np.max((own + others) / budget)))
+        even = budget / 2
+        short = own + others > budget
+        first = np.where(others <= even, own / (budget - others), own / even)
+        second = np.where(own <= even, others / (budget - own), others / even)
+    first = np.where(short & (own > even), first, 1.0).max(axis=0)
+    second = np.where(short & (others > even), second, 1.0).max(axis=0)
+    np.maximum.at(factors, event.first, first)
+    np.maximum.at(factors, event.second, second)
+    return factors
+
+
+def _times(event: Comparisons, factor: Float) -> Comparisons:
+    """Return comparisons with counts that are larger by a factor for each unit."""
+    other = factor[:1] if event.to_overall else factor[event.second]
+    return event._replace(
+        effective=event.effective * factor[event.first],
+        other_effective=event.other_effective * other,
     )
-    wanted_other = np.where(
-        others <= even, m, np.where(own <= even, other / (budget - own), other / even)
-    )
-    short = own + others > budget
-    needed: dict[int, float] = {}
-    for units, count, goal in (  # a unit needs as much as the most demanding comparison
-        (comparisons.first, n, wanted),
-        (comparisons.second, m, wanted_other),
-    ):
-        for unit, times in zip(units[short], (goal / count)[short], strict=True):
-            here = rows[unit] if unit >= 0 else rows.sum()
-            more = float(np.ceil(here * (times - 1) - 1e-6))
-            if more > needed.get(int(unit), 0.0):
-                needed[int(unit)] = more
-    return needed
 
 
 def _away_from_ends(rate: Float, count: Float) -> Float:
@@ -1193,21 +1404,23 @@ def _exact_extreme(
     found = 0.0
     for event in events:
         # Either the limits of all rates at once, or those of one pair, which has two.
-        n_sides = 2 * len(event.rate) if event.to_overall else event.n_units
-        each = level / (n_sides * len(events)) if at_least else level
+        each = _exact_level(event, level, len(events)) if at_least else level
         extreme = _exact_to_overall if event.to_overall else _exact_between
         found = max(found, extreme(event, each, kind, is_ratio, at_least))
     return min(found, 1.0)
+
+
+def _exact_level(event: Comparisons, level: float, n_events: int) -> float:
+    """Return the level of each rate's limits with which all of them hold at a level."""
+    n_rates = 2 * len(event.rate) if event.to_overall else event.n_units
+    return level / (n_rates * n_events)
 
 
 def _exact_between(
     event: Comparisons, level: float, kind: str, is_ratio: bool, at_least: bool
 ) -> float:
     """Return the limit of the largest gap between two units, from the limits of each."""
-    size = 1 + int(max(event.first.max(), event.second.max()))
-    rate, count = np.full(size, np.nan), np.zeros(size)
-    rate[event.first], rate[event.second] = event.rate, event.other_rate
-    count[event.first], count[event.second] = event.effective, event.other_effective
+    rate, count = _by_unit(event)
     lower, upper = exact_interval(rate[count > 0], count[count > 0], 1 - level, kind=kind)
     high, low = (lower, upper) if at_least else (upper, lower)
     # The smallest of the others: the second smallest for the unit that is the smallest.
@@ -1217,15 +1430,30 @@ def _exact_between(
     return float(np.max(_gap(high, others, is_ratio, at_least)))
 
 
+def _by_unit(event: Comparisons) -> tuple[Float, Float]:
+    """Return rate and count of each unit of pairs; NaN and 0 for those without."""
+    size = 1 + int(max(event.first.max(), event.second.max()))
+    rate, count = np.full(size, np.nan), np.zeros(size)
+    rate[event.first], rate[event.second] = event.rate, event.other_rate
+    count[event.first], count[event.second] = event.effective, event.other_effective
+    return rate, count
+
+
+def _exact_sides(event: Comparisons, level: float, kind: str) -> list[tuple[Float, Float]]:
+    """Return the limits of both rates of each comparison, worked out once for each unit."""
+    p, n, q, m = event.sides
+    if event.to_overall:
+        return [exact_interval(*side, 1 - level, kind=kind) for side in ((p, n), (q, m))]
+    lower, upper = exact_interval(*_by_unit(event), 1 - level, kind=kind)
+    return [(lower[units], upper[units]) for units in (event.first, event.second)]
+
+
 def _exact_to_overall(
     event: Comparisons, level: float, kind: str, is_ratio: bool, at_least: bool
 ) -> float:
     """Return the limit of the largest gap to the overall rate."""
-    p, n, q, m = event.sides
-    p_low, p_high = exact_interval(p, n, 1 - level, kind=kind)
-    q_low, q_high = exact_interval(q, m, 1 - level, kind=kind)
-    if at_least:
-        p_low, p_high, q_low, q_high = p_high, p_low, q_high, q_low
+    limits = _exact_sides(event, level, kind)
+    (p_low, p_high), (q_low, q_high) = (pair[::-1] if at_least else pair for pair in limits)
     if not is_ratio:
         return float(np.max(event.scale * np.maximum(p_high - q_low, q_high - p_low)))
     # The overall rate by which the ratio is taken is a mean of both.
@@ -1266,7 +1494,8 @@ def exact_p_values(
     Returns
     -------
     exceeds, within : float
-        The smallest level at which the limit clears the bound; NaN where nothing is compared.
+        The smallest levels at which limits clear the bound, as in `difference_p_values`: the first
+        is two-sided, the second one-sided. NaN where nothing is compared.
     """
     events = [event for event in events if len(event.rate)]
     if not events:
@@ -1282,7 +1511,7 @@ def exact_p_values(
             clear = limit > allowed if at_least else limit <= allowed
             low, high = (low, middle) if clear else (middle, high)
         p_values.append(float(np.exp(high)))
-    return p_values[0], p_values[1]
+    return min(2 * p_values[0], 1.0), p_values[1]
 
 
 def area_under_curve(
@@ -1290,8 +1519,8 @@ def area_under_curve(
 ) -> tuple[float, float]:
     """Return the chance that a positive row scores above a negative one, and its binomial rows.
 
-    Ties count one half. The variance is DeLong's, from what each row contributes, shrunk as in
-    `rates_of_cells`.
+    Ties count one half. The variance is DeLong's, from what each row contributes, shrunk towards
+    the largest, that of zeros and ones.
 
     Parameters
     ----------
@@ -1328,5 +1557,6 @@ def area_under_curve(
         + squared[0] @ (above - area) ** 2 / total[0] ** 2
     )
     kish = effective_count(total, squared.sum(axis=1)).min()
-    count = _binomial_count(np.array(area), np.array(variance), kish)
-    return area, float(count)
+    # Ranks hide nothing as rare as values may be: shrunk towards the binomial variance alone.
+    largest = np.array(area * (1 - area))
+    return area, float(_binomial_count(np.array(area), np.array(variance), kish, largest))
