@@ -1,9 +1,9 @@
 """Exponentiated gradient: its prices, and rounds with a learner that takes no time."""
 
 import numpy as np
-from timings.inputs import BOUND, FiniteGame
 
 from fairlearnkit._kernels.exponentiated_gradient import exponentiated_gradient, softmax_prices
+from timings.inputs import BOUND, FiniteGame
 
 
 class Steps:

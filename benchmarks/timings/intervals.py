@@ -1,7 +1,6 @@
 """Rates with intervals: one pass over the rows, then cells alone."""
 
 import numpy as np
-from timings.inputs import scored_rows
 
 from fairlearnkit._kernels.intervals import (
     bootstrap_cells,
@@ -11,6 +10,7 @@ from fairlearnkit._kernels.intervals import (
     largest_gap_limits,
     rates_of_draws,
 )
+from timings.inputs import scored_rows
 
 # The true and the false positive rate.
 CONDITION = np.array([[False, True], [True, False]])

@@ -1,9 +1,8 @@
 """Column generation, and the master programme that prices its next fit."""
 
-from timings.inputs import FiniteGame
-
 from fairlearnkit._kernels.master import generate_columns
 from fairlearnkit._kernels.pool import cheapest_mixture
+from timings.inputs import FiniteGame
 
 
 class GenerateColumns:

@@ -1,10 +1,10 @@
 """Cell sums, by which a classifier is known, and the rates that follow from them."""
 
 import numpy as np
-from timings.inputs import CRITERIA, scored_rows
 
 from fairlearnkit._kernels.hypotheses import sums_by_threshold
 from fairlearnkit._kernels.moments import cell_mass, cell_sums, group_rates, violations
+from timings.inputs import CRITERIA, scored_rows
 
 
 class Cells:

@@ -2,10 +2,10 @@
 
 import numpy as np
 from scipy import sparse
-from timings.inputs import CRITERIA, scored_rows
 
 from fairlearnkit._kernels.moments import cell_mass
 from fairlearnkit._kernels.newton import LogisticProblem, prior, solve_logistic, surrogate_rows
+from timings.inputs import CRITERIA, scored_rows
 
 
 class SolveLogistic:

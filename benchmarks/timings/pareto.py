@@ -1,9 +1,9 @@
 """Frontiers: the staircase of many points, and the best mixtures of models."""
 
 import numpy as np
-from timings.inputs import BOUND, FiniteGame
 
 from fairlearnkit._kernels.pareto import best_mixtures, hypervolume, non_dominated
+from timings.inputs import BOUND, FiniteGame
 
 
 class Points:

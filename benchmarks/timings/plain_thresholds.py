@@ -1,9 +1,8 @@
 """One plain threshold per group: a search over all thresholds."""
 
-from timings.inputs import CRITERIA, scored_rows
-
 from fairlearnkit._kernels.plain_thresholds import solve_plain_thresholds
 from fairlearnkit._kernels.thresholds import hull_points, operating_points, solve_thresholds
+from timings.inputs import CRITERIA, scored_rows
 
 
 class Search:

@@ -1,13 +1,13 @@
 """One randomised threshold rule per group: from scores to hulls, and from hulls to the rule."""
 
 import numpy as np
-from timings.inputs import CRITERIA, scored_rows
 
 from fairlearnkit._kernels.thresholds import (
     accept_probability,
     operating_points,
     solve_thresholds,
 )
+from timings.inputs import CRITERIA, scored_rows
 
 
 class OperatingPoints:
