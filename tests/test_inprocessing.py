@@ -676,4 +676,6 @@ def test_german_credit():
     young = data["age"] <= 25
     clf = fit(EqualOpportunity(max_difference=0.02), numbers, y, young, pos_label="good")
     assert clf.disparity_ <= 0.02 + 1e-9
-    assert clf.cost_ <= 0.3
+    plain = exact().fit(numbers, y)
+    # A constant decision costs 0.3.
+    assert clf.cost_ <= np.mean(plain.predict(numbers) != y) + 0.01

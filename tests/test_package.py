@@ -44,3 +44,8 @@ def test_measured_numbers_are_those_of_the_benchmarks(task, ours, theirs, script
     for text in NUMBER.findall(ours + theirs):
         shown, decimals = float(text.replace(",", "")), len(text.partition(".")[2])
         assert any(shown in (round(x, decimals), round(100 * x, decimals)) for x in found), text
+
+
+def test_links_of_the_readme_lead_somewhere():
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert [link for link in links if not (HERE.parent / link).exists()] == []
