@@ -29,7 +29,7 @@ timings timings-quick: export OPENBLAS_NUM_THREADS := 1
 	timings-quick clean
 
 help: ## list the targets (the default)
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP)-examples ## run the quickstart on the Adult census data: a table and a picture
 	MPLBACKEND=Agg $(BIN)/python examples/plot_01_quickstart.py
