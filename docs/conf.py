@@ -60,7 +60,7 @@ numpydoc_validation_exclude = {
     r"\.(SubgroupAudit|SubgroupRule)$",
 }
 
-bibtex_bibfiles = ["references.bib"]
+bibtex_bibfiles = ["references.bib", "references_maths.bib"]
 bibtex_reference_style = "author_year"
 
 # Blocks copy without prompts and without what they print.

@@ -237,7 +237,8 @@ def _split_columns(values: Any, what: str) -> list[Any]:
     if _is_sparse(values):
         values = values.toarray()
     if isinstance(values, np.ma.MaskedArray):
-        values = np.ma.filled(values.astype(object), None)
+        mask, values = np.ma.getmaskarray(values), values.data.astype(object)
+        values[mask] = None
     if not hasattr(values, "dtype") or not hasattr(values, "shape"):
         if hasattr(values, "__array__"):  # pyarrow's: iterating it gives its own scalars
             values = np.asarray(values)
