@@ -8,7 +8,7 @@ from helpers import reproducible
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairlearnkit._kernels.subgroups import (
+from fairlearnkit._kernels.subgroup_search import (
     Points,
     all_subsets_bound,
     best_conjunction,
