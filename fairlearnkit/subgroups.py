@@ -28,17 +28,22 @@ from fairlearnkit._kernels.subgroup_search import (
     Subgroup,
     all_subsets_bound,
     distinct,
-    worst_subgroups,
+    search,
 )
 from fairlearnkit._report import column_names, is_number, plain, rate_arrays, read_rows
 from fairlearnkit.constraints import SELECTION_RATE, Rate
 
-__all__ = ["SubgroupAudit", "SubgroupRule", "audit_subgroups"]
+__all__ = ["SubgroupAudit", "SubgroupCandidate", "SubgroupRule", "audit_subgroups"]
 
 Float = NDArray[np.float64]
 Int = NDArray[np.intp]
 
 _SCHEMA, _VERSION = "fairlearnkit.audit_subgroups", 1
+# Parts of the searched rows, by which the finding to test is chosen.
+_N_FOLDS = 5
+# Names in a condition, and terms of a linear rule, that are told.
+_MOST_NAMES = 6
+_MOST_TERMS = 4
 
 
 class _Column(NamedTuple):
@@ -50,19 +55,11 @@ class _Column(NamedTuple):
     centre: float
     scale: float
 
-    @property
-    def features(self) -> list[str]:
-        """Names of its numbers: itself, or an indicator of each category."""
-        if self.is_ordered:
-            return [self.name]
-        return [f"[{self.name} is {checks.group_name(label)}]" for label in self.labels]
-
-    def design(self, codes: Int) -> Float:
-        """Return its numbers, shape (n_rows, n_features), from codes; -1 is an unknown level."""
-        if self.is_ordered:
-            values = np.array([float(label) for label in self.labels])
-            return ((values[codes] - self.centre) / self.scale)[:, None]
-        return (codes[:, None] == np.arange(len(self.labels))).astype(float)
+    def numbers(self, values: Any) -> Float:
+        """Return values in standard units, shape (n_rows,); 0 where there is no order."""
+        if not self.is_ordered:
+            return np.zeros(len(values))
+        return (np.array([float(value) for value in values]) - self.centre) / self.scale
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -123,7 +120,7 @@ class SubgroupRule:
         elif hasattr(sensitive_features, "columns") or isinstance(sensitive_features, Mapping):
             msg = f"sensitive_features must have the columns {own_names}, got {given}."
             raise ValueError(msg)
-        codes, design = [], []
+        codes, numbers = [], []
         for column, part in zip(self._columns, parts, strict=True):
             own, labels = checks.factorize(part)
             if None in labels and None not in column.labels:
@@ -131,27 +128,52 @@ class SubgroupRule:
                     f"sensitive_features must not have missing values, got some in {column.name}."
                 )
                 raise ValueError(msg)
+            numbers.append(column.numbers(labels)[own])
             if column.is_ordered:
                 values = np.array([float(label) for label in labels])
                 known = np.array([float(label) for label in column.labels])
                 level = np.searchsorted(known, values, side="right") - 1
                 codes.append(np.clip(level, 0, len(known) - 1)[own])
-                design.append(((values - column.centre) / column.scale)[own][:, None])
             else:
                 place = {label: i for i, label in enumerate(column.labels)}
                 codes.append(np.array([place.get(label, -1) for label in labels])[own])
-                design.append(column.design(codes[-1]))
-        # Masks get a level more, the last, that stands for unknown ones: of a rule that excludes
-        # categories it is a part.
-        table = np.stack(codes, axis=1)
+        # A level more, the last, stands for unknown categories: they are part of what the rule
+        # excludes categories from, and worth nothing in a score.
         boxes = tuple(
             tuple(
-                allowed if column.is_ordered else np.append(allowed, allowed.mean() > 0.5)
+                allowed if column.is_ordered else np.append(allowed, _is_exclusion(allowed))
                 for allowed, column in zip(box, self._columns, strict=True)
             )
             for box in self._subgroup.boxes
         )
-        return self._subgroup._replace(boxes=boxes).contains(table, np.hstack(design))
+        terms = tuple(
+            term if column.is_ordered else np.append(term, 0.0)
+            for term, column in zip(self._subgroup.terms, self._columns, strict=False)
+        )
+        rule = self._subgroup._replace(boxes=boxes, terms=terms)
+        return rule.contains(np.stack(codes, axis=1), np.stack(numbers, axis=1))
+
+
+@dataclass(frozen=True, eq=False)
+class SubgroupCandidate:
+    """What one search found, measured on the rows where it was found.
+
+    Attributes
+    ----------
+    rule : SubgroupRule
+        Who is in the subgroup.
+    aim : {"violation", "evidence"}
+        What the search looked for: the largest violation, or the clearest difference of rates.
+    violation : float
+        Its violation: too large, since it was chosen.
+    expected : float
+        What such a search is worth on other rows: its cross-validated violation.
+    """
+
+    rule: SubgroupRule
+    aim: str
+    violation: float
+    expected: float
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -164,10 +186,18 @@ class SubgroupAudit:
     ----------
     rate : str
         Name of the rate.
+    attributes : tuple of str
+        What subgroups were made of.
+    oracles : tuple of str
+        Where they were looked for.
+    max_depth : int
+        Most attributes in a conjunction.
     rule : SubgroupRule
         Who is in the subgroup.
-    candidates : tuple of (SubgroupRule, float)
-        What every oracle found, with its violation where it was found, the largest first.
+    candidates : tuple of SubgroupCandidate
+        What every oracle found, the one that was tested first.
+    limits : tuple of str
+        What the search left out to keep its work bounded; empty where nothing was.
     n_searched, n_tested : int
         Rows of both parts.
     rows : int
@@ -182,7 +212,7 @@ class SubgroupAudit:
         Share of the subgroup times how far its rate is from the overall one, on tested rows, with
         its interval; below 0 where tested rows differ in the other direction.
     searched_violation : float
-        The same where the subgroup was found: optimistic.
+        Largest violation that any oracle found on the searched rows: optimistic.
     bound : float
         Largest violation there of any set of attribute values, readable or not.
     p_value : float
@@ -196,8 +226,12 @@ class SubgroupAudit:
     """
 
     rate: str
+    attributes: tuple[str, ...]
+    oracles: tuple[str, ...]
+    max_depth: int
     rule: SubgroupRule
-    candidates: tuple[tuple[SubgroupRule, float], ...]
+    candidates: tuple[SubgroupCandidate, ...]
+    limits: tuple[str, ...]
     n_searched: int
     n_tested: int
     rows: int
@@ -224,24 +258,40 @@ class SubgroupAudit:
 
     def __str__(self) -> str:
         """Return what was found, where, and by what."""
-        shown = "differs" if self.p_value < 1 - self.confidence else "is not shown to differ"
-        lines = [
-            f"Subgroup: {self.rule.text}",
-            f"{self.rate.replace('_', ' ')} {self.value:.3f} against {self.rest:.3f} of all "
-            f"others: {self.difference:+.3f} [{self.lower:+.3f}, {self.upper:+.3f}], "
-            f"{shown} ({_p_text(self.p_value)})",
-            f"{self.rows:,} of {self.n_tested:,} tested rows, {self.share:.1%}; size-weighted "
-            f"violation {self.violation:.4f} [{self.violation_lower:.4f}, "
-            f"{self.violation_upper:.4f}]",
-            f"Found on {self.n_searched:,} other rows with violation "
-            f"{self.searched_violation:.4f}; no set of attribute values exceeds {self.bound:.4f} "
-            "there.",
-            "By oracle:",
-        ]
-        width = max(len(rule.oracle) for rule, _ in self.candidates)
+        name, chosen = self.rate.replace("_", " "), self.candidates[0]
+        worst = max(self.candidates, key=lambda candidate: candidate.violation)
+        lines = [f"Subgroup: {self.rule.text}"]
+        if not self.share > 0:
+            lines.append(
+                f"none of {self.n_tested:,} tested rows is in it: there is nothing to test"
+            )
+        elif chosen.violation > 0:
+            shown = "differs" if self.p_value < 1 - self.confidence else "is not shown to differ"
+            lines += [
+                f"{name} {self.value:.3f} against {self.rest:.3f} of all others: "
+                f"{self.difference:+.3f} [{self.lower:+.3f}, {self.upper:+.3f}], {shown} "
+                f"({_p_text(self.p_value)})",
+                f"{self.rows:,} of {self.n_tested:,} tested rows, {self.share:.1%}; size-weighted "
+                f"violation {self.violation:.4f} [{self.violation_lower:.4f}, "
+                f"{self.violation_upper:.4f}]",
+                f"Found by {self.rule.oracle} on {self.n_searched:,} other rows, with violation "
+                f"{chosen.violation:.4f}, cross-validated {chosen.expected:.4f}",
+            ]
         lines += [
-            f"  {violation:.4f}  {rule.oracle:<{width}}  {rule.text}"
-            for rule, violation in self.candidates
+            f"Largest violation found there {worst.violation:.4f} ({worst.rule.oracle}); no set "
+            f"of attribute values exceeds {self.bound:.4f}",
+            *(f"Limit of the search: {limit}" for limit in self.limits),
+            "",
+            "Violations where found, and cross-validated:",
+        ]
+        by_oracle: dict[str, SubgroupCandidate] = {}
+        for candidate in self.candidates:
+            if candidate.violation > 0:
+                by_oracle.setdefault(candidate.rule.oracle, candidate)
+        width = max(map(len, by_oracle), default=0)
+        lines += [
+            f"  {c.violation:.4f}  {c.expected:+.4f}  {oracle:<{width}}  {c.rule.text}"
+            for oracle, c in by_oracle.items()
         ]
         return "\n".join(lines)
 
@@ -259,8 +309,14 @@ class SubgroupAudit:
                 found["rule"], found["oracle"] = self.rule.text, self.rule.oracle
             elif part.name == "candidates":
                 found["candidates"] = [
-                    {"rule": rule.text, "oracle": rule.oracle, "violation": violation}
-                    for rule, violation in self.candidates
+                    {
+                        "rule": candidate.rule.text,
+                        "oracle": candidate.rule.oracle,
+                        "aim": candidate.aim,
+                        "violation": candidate.violation,
+                        "expected": candidate.expected,
+                    }
+                    for candidate in self.candidates
                 ]
             else:
                 found[part.name] = plain(getattr(self, part.name))
@@ -373,7 +429,7 @@ def audit_subgroups(
     ...     rng.integers(2, size=4000), y_pred, sensitive_features={"sex": sex, "age": age}
     ... )
     >>> print(found.rule)
-    sex is f and age <= 39; or sex is m and age >= 40
+    sex is m and age >= 40; or sex is f and age <= 39
     >>> found.p_value < 0.001
     True
     """
@@ -388,7 +444,8 @@ def audit_subgroups(
     counted, condition = rate._counted(), np.array(rate._condition())[label]
     base = counted[label, 0].astype(float)
     value = base + (counted[label, 1] - base) * accepted
-    tested = _tested_rows(label, test_size, random_state)
+    rng = check_random_state(random_state)
+    tested = _tested_rows(label, test_size, rng)
     for name, part in (("searched", ~tested), ("tested", tested)):
         if not (s * condition)[part].sum() > 0:
             msg = (
@@ -397,46 +454,74 @@ def audit_subgroups(
             )
             raise ValueError(msg)
 
-    levels, place = distinct(codes, tuple(len(column.labels) for column in columns))
+    n_levels = tuple(len(column.labels) for column in columns)
+    levels, place = distinct(codes, n_levels)
     if len(levels) < 2:
         msg = "sensitive_features must differ between rows, got the same attributes in all."
         raise ValueError(msg)
-    design = np.hstack([column.design(levels[:, j]) for j, column in enumerate(columns)])
-    residual = _residuals(value, s * condition * ~tested, s[~tested].sum())
+    weight = s * condition * ~tested / s[~tested].sum()
+    fold = _folds(label, ~tested, rng)
 
     def by_point(values: Float) -> Float:
         return np.bincount(place, values, len(levels)).astype(np.float64)
 
     points = Points(
         codes=levels,
-        n_levels=tuple(len(column.labels) for column in columns),
+        n_levels=n_levels,
         ordered=tuple(column.is_ordered for column in columns),
-        design=design,
-        gain=by_point(residual),
-        above=by_point(np.maximum(residual, 0.0)),
-        below=by_point(np.maximum(-residual, 0.0)),
-        mass=by_point(s * condition * ~tested),
+        numbers=np.stack(
+            [column.numbers(column.labels)[levels[:, j]] for j, column in enumerate(columns)],
+            axis=1,
+        ),
+        mass=by_point(weight),
+        total=by_point(weight * value),
     )
-    found = worst_subgroups(points, tuple(oracles), max_depth)
-    rules = [
-        SubgroupRule(_rule_text(subgroup, columns), subgroup.oracle, tuple(columns), subgroup)
-        for subgroup in found
+    folds = [
+        (by_point(weight * (fold == k)), by_point(weight * value * (fold == k)))
+        for k in range(_N_FOLDS)
     ]
-    member = found[0].contains(levels, design)[place]
-    sign = 1.0 if found[0].total >= 0 else -1.0
+    unit = float(weight @ weight / weight.sum())
+    found, limits = search(points, folds, unit, tuple(oracles), max_depth, confidence)
+    sizes = [
+        np.bincount(levels[:, j], points.mass, n).astype(np.float64)
+        for j, n in enumerate(n_levels)
+    ]
+    candidates = tuple(
+        SubgroupCandidate(
+            SubgroupRule(
+                _rule_text(one.subgroup, columns, sizes),
+                one.subgroup.oracle,
+                tuple(columns),
+                one.subgroup,
+            ),
+            one.aim,
+            abs(one.subgroup.total),
+            one.expected,
+        )
+        for one in found
+    )
+    subgroup = found[0].subgroup
+    member = subgroup.contains(levels, points.numbers)[place]
     return SubgroupAudit(
         rate=rate.name,
-        rule=rules[0],
-        candidates=tuple(
-            (rule, abs(subgroup.total)) for rule, subgroup in zip(rules, found, strict=True)
-        ),
+        attributes=tuple(column.name for column in columns),
+        oracles=tuple(oracles),
+        max_depth=int(max_depth),
+        rule=candidates[0].rule,
+        candidates=candidates,
+        limits=tuple(limits),
         n_searched=int((~tested).sum()),
         n_tested=int(tested.sum()),
-        searched_violation=abs(found[0].total),
+        searched_violation=max(candidate.violation for candidate in candidates),
         bound=all_subsets_bound(points.gain),
         confidence=float(confidence),
         **_tested_subgroup(
-            member[tested], value[tested], condition[tested], s[tested], sign, float(confidence)
+            member[tested],
+            value[tested],
+            condition[tested],
+            s[tested],
+            1.0 if subgroup.total >= 0 else -1.0,
+            float(confidence),
         ),
     )
 
@@ -448,7 +533,8 @@ def _check_subgroup_options(
         msg = f"rate must be a Rate such as SELECTION_RATE, got {rate!r}."
         raise ValueError(msg)
     known = ("conjunction", "linear", "tree")
-    if isinstance(oracles, str) or not oracles or not set(oracles) <= set(known):
+    is_some = isinstance(oracles, Sequence) and not isinstance(oracles, str) and len(oracles) > 0
+    if not is_some or not all(oracle in known for oracle in oracles):
         msg = f"oracles must be one or more of {known} in a sequence, got {oracles!r}."
         raise ValueError(msg)
     if not isinstance(max_depth, Integral) or isinstance(max_depth, bool) or max_depth < 1:
@@ -467,6 +553,9 @@ def _attribute_columns(values: Any, n_rows: int, missing: str) -> tuple[list[_Co
     """Return the attributes, and the level of each in every row, shape (n_rows, n_columns)."""
     what = "sensitive_features"
     parts = checks._split_columns(values, what)
+    if not parts:
+        msg = f"{what} must have at least one column, got none."
+        raise ValueError(msg)
     columns, codes = [], []
     for name, part in zip(column_names(values, len(parts)), parts, strict=True):
         own, labels = checks.encode_groups(part, n_rows, missing=missing, what=what)
@@ -500,9 +589,15 @@ def _tested_rows(label: Int, test_size: float, random_state: Any) -> NDArray[np.
     return tested
 
 
-def _residuals(value: Float, weight: Float, total: float) -> Float:
-    """Return weighted residuals from the mean, as shares of the total weight."""
-    return np.asarray(weight * (value - weight @ value / weight.sum()) / total)
+def _folds(label: Int, searched: NDArray[np.bool_], rng: Any) -> Int:
+    """Return the fold of each searched row, the same share of each label; -1 elsewhere."""
+    fold = np.full(len(label), -1)
+    start = 0
+    for kind in (0, 1):
+        rows = rng.permutation(np.flatnonzero(searched & (label == kind)))
+        fold[rows] = np.arange(start, start + len(rows)) % _N_FOLDS
+        start += len(rows)
+    return fold
 
 
 def _tested_subgroup(
@@ -544,22 +639,22 @@ def _tested_subgroup(
     }
 
 
-def _rule_text(subgroup: Subgroup, columns: Sequence[_Column]) -> str:
-    if subgroup.boxes:
-        return "; or ".join(_box_text(box, columns) for box in subgroup.boxes)
-    return _linear_text(subgroup, columns)
+def _rule_text(subgroup: Subgroup, columns: Sequence[_Column], sizes: Sequence[Float]) -> str:
+    if subgroup.terms:
+        return _linear_text(subgroup, columns, sizes)
+    return "; or ".join(_box_text(box, columns, sizes) for box in subgroup.boxes)
 
 
-def _box_text(box: Any, columns: Sequence[_Column]) -> str:
+def _box_text(box: Any, columns: Sequence[_Column], sizes: Sequence[Float]) -> str:
     parts = [
-        _levels_text(column, allowed)
-        for column, allowed in zip(columns, box, strict=True)
+        _levels_text(column, allowed, size)
+        for column, allowed, size in zip(columns, box, sizes, strict=True)
         if not allowed.all()
     ]
     return " and ".join(parts) if parts else "everyone"
 
 
-def _levels_text(column: _Column, allowed: NDArray[np.bool_]) -> str:
+def _levels_text(column: _Column, allowed: NDArray[np.bool_], size: Float) -> str:
     """Return a condition on one attribute in words."""
     if column.is_ordered:
         first, last = np.flatnonzero(allowed)[[0, -1]]
@@ -567,32 +662,56 @@ def _levels_text(column: _Column, allowed: NDArray[np.bool_]) -> str:
         low, high = (
             np.format_float_positional(float(column.labels[i]), trim="-") for i in (first, last)
         )
+        if first == last and (len(allowed) == 2 or 0 < first < len(allowed) - 1):
+            return f"{column.name} = {low}"
         if first == 0:
             return f"{column.name} <= {high}"
         if last == len(allowed) - 1:
             return f"{column.name} >= {low}"
-        return f"{column.name} = {low}" if first == last else f"{low} <= {column.name} <= {high}"
-    names = [checks.group_name(label) for label in column.labels]
-    named = [name for name, is_in in zip(names, allowed, strict=True) if is_in]
-    others = [name for name, is_in in zip(names, allowed, strict=True) if not is_in]
-    if len(named) <= len(others):
-        return f"{column.name} is {' or '.join(named)}"
-    return f"{column.name} is not {' or '.join(others)}"
+        return f"{low} <= {column.name} <= {high}"
+    if _is_exclusion(allowed):
+        others = _listed_names(column, ~allowed, size)
+        return f"{column.name} is {'not' if len(others) == 1 else 'none of'} {_joined(others)}"
+    return f"{column.name} is {_joined(_listed_names(column, allowed, size))}"
 
 
-def _linear_text(subgroup: Subgroup, columns: Sequence[_Column], most: int = 6) -> str:
+def _is_exclusion(allowed: NDArray[np.bool_]) -> bool:
+    """Whether a condition is told by the categories that it leaves out."""
+    return bool(allowed.mean() > 0.5)
+
+
+def _listed_names(column: _Column, chosen: NDArray[np.bool_], size: Float) -> list[str]:
+    """Return the names of categories, the largest first; of many, how many others there are."""
+    order = np.argsort(-size, kind="stable")
+    names = [checks.group_name(column.labels[i]) for i in order if chosen[i]]
+    if len(names) > _MOST_NAMES:
+        left = len(names) - _MOST_NAMES + 1
+        names = [*names[: _MOST_NAMES - 1], f"{left} others"]
+    return names
+
+
+def _joined(names: Sequence[str]) -> str:
+    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _linear_text(subgroup: Subgroup, columns: Sequence[_Column], sizes: Sequence[Float]) -> str:
     """Return a linear rule in the units of the attributes, its largest terms first."""
-    names = [name for column in columns for name in column.features]
-    spread = [column for column in columns for _ in column.features]
-    weights = np.asarray(subgroup.weights)
-    size = float(np.abs(weights).max()) or 1.0
-    threshold = subgroup.threshold / size
-    terms: list[str] = []
-    for i in np.argsort(-np.abs(weights), kind="stable"):
-        slope = weights[i] / size / spread[i].scale
-        threshold += slope * spread[i].centre
-        if slope and len(terms) < most:
-            terms.append(f"{slope:+.3g} {names[i]}")
-    left = int(np.count_nonzero(weights)) - len(terms)
+    terms: list[tuple[float, float, str]] = []
+    threshold = subgroup.threshold
+    for column, term, size in zip(columns, subgroup.terms, sizes, strict=True):
+        if column.is_ordered:
+            slope = float(term[0]) / column.scale
+            threshold += slope * column.centre
+            terms.append((abs(float(term[0])), slope, column.name))
+            continue
+        for worth in np.unique(term[term != 0]):
+            names = _listed_names(column, term == worth, size)
+            share = size[term == worth].sum() / size.sum()
+            spread = abs(float(worth)) * np.sqrt(share * (1 - share))
+            terms.append((spread, float(worth), f"[{column.name} is {_joined(names)}]"))
+    terms = sorted((term for term in terms if term[1] != 0), key=lambda term: -term[0])
+    scale = abs(terms[0][1]) if terms else 1.0
+    shown = " ".join(f"{slope / scale:+.3g} {name}" for _, slope, name in terms[:_MOST_TERMS])
+    left = len(terms) - _MOST_TERMS
     more = f" + {left} smaller terms" if left > 0 else ""
-    return f"{' '.join(terms)}{more} > {threshold:.3g}"
+    return f"{shown or '0'}{more} > {threshold / scale:.3g}"
