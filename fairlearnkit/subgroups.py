@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
+from scipy.stats import hypergeom
 from sklearn.utils import check_random_state
 
 from fairlearnkit import _validation as checks
@@ -617,6 +618,7 @@ def _tested_subgroup(
     sides = inside, found.effective[0, 0], outside, found.effective[0, 1]
     lower, upper = newcombe_interval(*sides, confidence)
     statistic = sign * float(difference_statistic(*sides))
+    kept = condition & (s > 0)
     # What each row contributes to the violation, the estimated means included.
     weight = s * condition
     base, share = weight @ value / weight.sum(), weight @ member / weight.sum()
@@ -625,7 +627,7 @@ def _tested_subgroup(
     error = np.sqrt(s**2 @ (contribution - violation) ** 2) / s.sum()
     half = float(ndtri(0.5 + confidence / 2) * error)
     return {
-        "rows": int((condition & member & (s > 0)).sum()),
+        "rows": int((kept & member).sum()),
         "share": float(weight @ member / s.sum()),
         "value": float(inside),
         "rest": float(outside),
@@ -635,8 +637,27 @@ def _tested_subgroup(
         "violation": violation,
         "violation_lower": violation - half,
         "violation_upper": violation + half,
-        "p_value": 1.0 if np.isnan(statistic) else float(ndtr(-statistic)),
+        "p_value": _p_value(value[kept], member[kept], s[kept], sign, statistic),
     }
+
+
+def _p_value(
+    value: Float, member: NDArray[np.bool_], s: Float, sign: float, statistic: float
+) -> float:
+    """Return how likely a difference as large in this direction is where there is none.
+
+    Of decisions with equal weights by counting: given how many there are in all, those in the
+    subgroup are hypergeometric, and the outcome itself counts half. Otherwise by the score test.
+    """
+    n_rows, n_inside = len(value), int(member.sum())
+    if np.isnan(statistic) or not 0 < n_inside < n_rows:
+        return 1.0
+    if np.ptp(s) > 0 or not ((value == 0) | (value == 1)).all():
+        return float(ndtr(-statistic))
+    counted = value if sign > 0 else 1 - value
+    chance = hypergeom(n_rows, int(counted.sum()), n_inside)
+    count = int(counted[member].sum())
+    return float(chance.sf(count) + 0.5 * chance.pmf(count))
 
 
 def _rule_text(subgroup: Subgroup, columns: Sequence[_Column], sizes: Sequence[Float]) -> str:

@@ -24,7 +24,8 @@ References
 .. [3] M. Kulldorff, "A Spatial Scan Statistic", Communications in Statistics 26, 1997.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import combinations
 from math import comb, prod
 from typing import Any, NamedTuple
@@ -512,6 +513,11 @@ def conjunctions(points: Points, max_depth: int) -> tuple[list[dict[str, Subgrou
     best = dict.fromkeys(AIMS, (0.0, everyone))
     found, limits = [], []
     sets: list[tuple[int, ...]] = [()]
+
+    @cache
+    def classes(j: int, n_classes: int) -> Int:
+        return _classes(points.codes[:, j], points.n_levels[j], points.mass, n_classes)
+
     for depth in range(1, min(max_depth, n_columns) + 1):
         sets, n_sets = _extended(sets, n_columns), comb(n_columns, depth)
         if len(sets) < n_sets:
@@ -521,10 +527,12 @@ def conjunctions(points: Points, max_depth: int) -> tuple[list[dict[str, Subgrou
             )
         listings = []
         for columns in sets:
-            listings.append(_listed(points, columns, _BUDGET // len(sets), best["violation"][0]))
+            budget, least = _BUDGET // len(sets), best["violation"][0]
+            listings.append(_listed(points, columns, everyone, classes, budget, least))
             best = {aim: max(best[aim], listings[-1].best[aim], key=_first) for aim in AIMS}
         for aim in AIMS:
             coarse = [listing.best[aim] for listing in listings if listing.is_coarse]
+            coarse = [pair for pair in coarse if pair[0] > _NOTHING]
             for _, box in sorted(coarse, key=_first, reverse=True)[:_POLISHED]:
                 best[aim] = max(best[aim], _climbed(points, box, aim, depth), key=_first)
         if max(listing.left_out for listing in listings) > best["violation"][0]:
@@ -546,12 +554,15 @@ def _extended(sets: list[tuple[int, ...]], n_columns: int) -> list[tuple[int, ..
 
 
 def _most_promising(listings: list[_Listing], n: int) -> list[tuple[int, ...]]:
-    """Return the columns of the best listings, half of them by each aim."""
-    kept: set[tuple[int, ...]] = set()
-    for aim in AIMS:
-        ranked = sorted(listings, key=lambda listing: -listing.best[aim][0])
-        kept |= {listing.columns for listing in ranked[: n // 2]}
-    return sorted(kept)
+    """Return the columns of the best listings, by each aim in turn."""
+    ranked = [
+        listing.columns
+        for pair in zip(
+            *(sorted(listings, key=lambda one: -one.best[aim][0]) for aim in AIMS), strict=True
+        )
+        for listing in pair
+    ]
+    return sorted(list(dict.fromkeys(ranked))[:n])
 
 
 def _conjunction(points: Points, box: Box) -> Subgroup:
@@ -560,7 +571,14 @@ def _conjunction(points: Points, box: Box) -> Subgroup:
     return Subgroup(name, float(points.gain[inside(box, points.codes)].sum()), (box,))
 
 
-def _listed(points: Points, columns: tuple[int, ...], budget: int, found: float) -> _Listing:
+def _listed(
+    points: Points,
+    columns: tuple[int, ...],
+    everyone: Box,
+    classes: Callable[[int, int], Int],
+    budget: int,
+    found: float,
+) -> _Listing:
     """Return the best conjunctions of a category or an interval in each of some columns.
 
     Categories make cells, of which only those are listed that could violate by more than what is
@@ -582,10 +600,7 @@ def _listed(points: Points, columns: tuple[int, ...], budget: int, found: float)
         if not len(kept):
             kept = np.array([np.argmax(most)])
         for n_classes in _CLASSES:
-            coarse = [
-                _classes(points.codes[:, j], points.n_levels[j], points.mass, n_classes)
-                for j in ordered
-            ]
+            coarse = [classes(j, n_classes) for j in ordered]
             n_intervals = prod(comb(int(c.max()) + 2, 2) for c in coarse)
             if len(kept) * n_intervals <= budget:
                 break
@@ -594,7 +609,7 @@ def _listed(points: Points, columns: tuple[int, ...], budget: int, found: float)
             by_most = kept[np.argsort(-most[kept], kind="stable")]
             kept, left_out = np.sort(by_most[:n_kept]), float(most[by_most[n_kept]])
         is_coarse = any(
-            len(np.unique(c)) < points.n_levels[j] for c, j in zip(coarse, ordered, strict=True)
+            c.max() + 1 < points.n_levels[j] for c, j in zip(coarse, ordered, strict=True)
         )
     new = np.full(len(cells), -1)
     new[kept] = np.arange(len(kept))
@@ -613,7 +628,7 @@ def _listed(points: Points, columns: tuple[int, ...], budget: int, found: float)
     for aim in AIMS:
         values = worth(aim, tables[0], tables[1], whole)
         at = np.unravel_index(int(np.argmax(values)), values.shape)
-        box = [np.ones(size, dtype=bool) for size in points.n_levels]
+        box = list(everyone)
         for j, level in zip(categories, cells[kept[at[0]]], strict=True):
             box[j] = np.arange(points.n_levels[j]) == level
         for j, c, size, k in zip(ordered, coarse, shape[1:], at[1:], strict=True):
