@@ -100,7 +100,7 @@ class SubgroupRule:
         sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
             The attributes: by their names where they have the rule's, else in the order in which
             the rule was found. Numbers between known ones count as the next known one below,
-            categories unknown to the rule as none of them.
+            categories unknown to the rule as none of them, or in a linear rule as the largest.
 
         Returns
         -------
@@ -366,20 +366,21 @@ def audit_subgroups(
         Weights of the rows, >= 0.
     oracles : sequence of {"conjunction", "linear", "tree"}
         Where to look; by default everywhere. Conjunctions of categories and intervals; linear
-        thresholds of standardised numbers and indicators; unions of the leaves of small trees.
+        thresholds of standardised numbers and indicators; unions of the leaves of small trees,
+        and of categories of one column.
     max_depth : int, default=3
         Most attributes in a conjunction, >= 1; trees have this depth and at least 4.
     test_size : float, default=0.5
         Share of the rows to test on, in (0, 1).
     confidence : float, default=0.95
-        Of the intervals, in (0, 1).
+        Of the intervals, and of the limits that the choice is by, in (0, 1).
     pos_label : int, float, bool or str, default=None
         The label whose prediction counts as selection; None means the larger of the two.
     missing : {"error", "group"}, default="error"
         Whether missing values are an error, or a category of their own (in numbers always an
         error).
     random_state : int, RandomState instance or None, default=0
-        Which rows are tested; the shuffle is within each label.
+        Which rows are tested, and the folds of the others; shuffled within each label.
 
     Returns
     -------
@@ -389,7 +390,7 @@ def audit_subgroups(
     Raises
     ------
     ValueError
-        If labels are not of two kinds, a half has no rows for the rate, all rows have the same
+        If labels are not of two kinds, a part has no rows for the rate, all rows have the same
         attributes, or a parameter is out of its range.
 
     See Also
@@ -401,13 +402,27 @@ def audit_subgroups(
     With the residuals ``R_i = s_i (v_i - mean v) / sum s`` of the rows that the rate is taken
     over, the violation of a subgroup is ``|sum of its R_i|``: linear in who belongs, so that
     auditing is weighted classification of the sign of the residuals. It is hard in the worst case
-    [1]_; the oracles are heuristics, each followed by an exact search of its threshold, and the
-    largest violation wins. What another search would find is at most `bound`.
+    [1]_; the oracles are heuristics, each followed by an exact search of its threshold. What
+    another search would find is at most `bound`. Work is bounded, and linear in distinct attribute
+    values; `limits` says what was left out for that.
 
-    The largest violation of many is too large where it was found. On the other rows the subgroup
-    is fixed in advance: the p-value is that of one score test, valid whatever was searched, if
-    rows are independent. Fix class and attributes before looking; a second audit on the same rows
-    is a second test.
+    *What is tested.* The largest violation of many is too large where it was found, the more so
+    the richer the search: in noise, deep trees beat every real subgroup of a few percent. So each
+    oracle also looks for the clearest difference, by the likelihood ratio of scan statistics
+    [3]_, and five folds of the searched rows tell what each search is worth on rows that it has
+    not seen. Tested is the one whose cross-validated violation has the largest lower limit at
+    simultaneous confidence; where none is above zero, the most significant. Rules of more than six
+    conditions must be better than that by a standard error.
+
+    *The test.* On the other rows the subgroup is fixed in advance: the p-value is that of one
+    test, Fisher's with half of the outcome itself, or a score test where decisions are
+    probabilities or rows weighted. It is valid whatever was searched, if rows are independent. Fix
+    class and attributes before looking; a second audit on the same rows is a second test.
+
+    *Power.* With four attributes, a rate of 0.3, and of 0.6 in the subgroup, it is shown at level
+    0.05 in about nine of ten samples where it has 2 % of 10,000 rows or 4 % of 5,000, and in eight
+    of ten at 8 % of 2,000. Half of the rows is then some fifty to a hundred people. Half-spaces
+    are harder to find: at 4 % of 5,000 rows seven of ten.
 
     References
     ----------
@@ -415,6 +430,7 @@ def audit_subgroups(
        Learning for Subgroup Fairness", ICML 2018, definitions 2.1 to 2.3.
     .. [2] M. Kearns, S. Neel, A. Roth, Z. S. Wu, "An Empirical Study of Rich Subgroup Fairness for
        Machine Learning", FAT* 2019.
+    .. [3] M. Kulldorff, "A Spatial Scan Statistic", Communications in Statistics 26, 1997.
 
     Examples
     --------

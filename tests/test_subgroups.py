@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from fairlearnkit import audit_subgroups
 from fairlearnkit.constraints import FALSE_NEGATIVE_RATE, FALSE_POSITIVE_RATE, SELECTION_RATE
 from fairlearnkit.datasets import load_adult
-from fairlearnkit.subgroups import _Column, _levels_text, _tested_rows
+from fairlearnkit.subgroups import _Column, _levels_text, _p_value, _tested_rows
 
 
 def people(seed, n):
@@ -96,6 +96,18 @@ def test_nothing_to_find():
         )
     assert kstest(p_values, "uniform").pvalue > 1e-4
     assert np.mean(np.array(p_values) < 0.05) < 0.15
+
+
+def test_p_value_by_counting():
+    """3 of 3 inside of 3 of 6 in all: one of 20 outcomes, which counts half; mirrored below."""
+    value, member = np.array([1.0, 1, 1, 0, 0, 0]), np.array([1, 1, 1, 0, 0, 0], dtype=bool)
+    ones = np.ones(6)
+    np.testing.assert_allclose(_p_value(value, member, ones, 1.0, 2.0), 1 / 40)
+    np.testing.assert_allclose(_p_value(value, member, ones, -1.0, -2.0), 1 - 1 / 40)
+    np.testing.assert_allclose(_p_value(1 - value, member, ones, -1.0, 2.0), 1 / 40)
+    assert _p_value(value, np.ones(6, dtype=bool), ones, 1.0, 0.0) == 1.0
+    # Weighted rows have no such counts: the tail of the normal.
+    np.testing.assert_allclose(_p_value(value, member, ones + value, 1.0, 1.96), 0.025, atol=1e-4)
 
 
 @pytest.mark.parametrize("rate", [SELECTION_RATE, FALSE_POSITIVE_RATE, FALSE_NEGATIVE_RATE])

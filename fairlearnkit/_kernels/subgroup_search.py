@@ -50,7 +50,6 @@ _BUDGET = 1_000_000
 _POLISHED = 12
 # Sets of columns of one depth; of more, only those that extend the best of the depth before.
 _MOST_SETS = 1000
-_BEAM = 50
 # Weights of a linear rule are worth a little less than nothing: keeps them finite.
 _RIDGE = 1e-6
 _NEWTON_STEPS = 25
@@ -62,6 +61,7 @@ _MOST_DENSE = 60
 _LEAST_LEAF = 0.01
 # Evidence of fewer rows, as a share, is not looked for: a single rare event would be some.
 _LEAST_SHARE = 0.005
+# Linearisations of the evidence while a box is polished; two or three do.
 _STEPS = 20
 # Worth that is rounding.
 _NOTHING = 1e-12
@@ -97,12 +97,12 @@ class Points(NamedTuple):
 
     @property
     def rate(self) -> float:
-        """The overall rate."""
+        """Overall rate."""
         return float(self.total.sum() / self.mass.sum())
 
     @property
     def gain(self) -> Float:
-        """Sums of the residuals from the overall rate; all together sum to zero."""
+        """Sum of the residuals from the overall rate, by point; all together are zero."""
         return np.asarray(self.total - self.rate * self.mass)
 
 
@@ -294,9 +294,8 @@ def search(
             expected[key] += np.sign(subgroup.total) * gain[members].sum()
             variance[key] += unit * rate * (1 - rate) * size * share * (1 - share)
     results = [
-        Found(subgroup, aim, float(expected[key]), float(np.sqrt(variance[key])))
+        Found(subgroup, key[1], float(expected[key]), float(np.sqrt(variance[key])))
         for key, subgroup in found.items()
-        for _, aim in [key]
     ]
     critical = float(ndtri(1 - (1 - confidence) / len(results)))
 
@@ -494,7 +493,7 @@ class _Listing(NamedTuple):
     """The best conjunctions in some columns.
 
     `best` holds a worth and a box for each aim; `left_out` is the most that cells which were left
-    out could violate by.
+    out could violate by, or infinite where some have enough rows for evidence.
     """
 
     columns: tuple[int, ...]
@@ -607,7 +606,9 @@ def _listed(
         n_kept = max(budget // n_intervals, 1)
         if len(kept) > n_kept:
             by_most = kept[np.argsort(-most[kept], kind="stable")]
-            kept, left_out = np.sort(by_most[:n_kept]), float(most[by_most[n_kept]])
+            kept, others = np.sort(by_most[:n_kept]), by_most[n_kept:]
+            is_large = (mass[others] >= _LEAST_SHARE * whole[0]).any()
+            left_out = np.inf if is_large else float(most[others[0]])
         is_coarse = any(
             c.max() + 1 < points.n_levels[j] for c, j in zip(coarse, ordered, strict=True)
         )
