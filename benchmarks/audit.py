@@ -178,7 +178,29 @@ def subgroups() -> Table:
     return table
 
 
-TABLES = {"bootstrap": bootstrap, "rows": rows, "subgroups": subgroups}
+def categories() -> Table:
+    """Return seconds of a subgroup search in six columns of 50 to 500 categories."""
+    table: Table = {}
+    for n_rows in (10_000, 100_000):
+        rng = np.random.default_rng(0)
+        columns = {
+            f"column {n}": rng.integers(n, size=n_rows).astype(str)
+            for n in (50, 100, 200, 300, 400, 500)
+        }
+        label, accepted = rng.integers(2, size=(2, n_rows))
+        seconds = median_seconds(
+            {
+                "seconds": lambda columns=columns, label=label, accepted=accepted: audit_subgroups(
+                    label, accepted, sensitive_features=columns
+                )
+            },
+            repeats=1,
+        )
+        table[f"{n_rows:,} rows"] = dict(seconds)
+    return table
+
+
+TABLES = {"bootstrap": bootstrap, "rows": rows, "subgroups": subgroups, "categories": categories}
 
 
 def main() -> None:
