@@ -633,7 +633,7 @@ def _listed(
         for j, level in zip(categories, cells[kept[at[0]]], strict=True):
             box[j] = np.arange(points.n_levels[j]) == level
         for j, c, size, k in zip(ordered, coarse, shape[1:], at[1:], strict=True):
-            start, end = np.triu_indices(size)
+            start, end = _ends(size)
             box[j] = (c >= start[k]) & (c <= end[k])
         best[aim] = float(values[at]), tuple(box)
     return _Listing(columns, best, is_coarse, left_out)
@@ -660,9 +660,15 @@ def _classes(codes: Int, n_levels: int, mass: Float, n_classes: int) -> Int:
     return np.unique(found, return_inverse=True)[1]
 
 
+@cache
+def _ends(n_classes: int) -> tuple[Int, Int]:
+    """Return the first and the last class of every interval."""
+    return np.triu_indices(n_classes)
+
+
 def _intervals(table: Float, axis: int) -> Float:
     """Return sums over every interval of an axis."""
-    start, end = np.triu_indices(table.shape[axis])
+    start, end = _ends(table.shape[axis])
     total = np.concatenate([np.zeros_like(table.take([0], axis)), table.cumsum(axis)], axis=axis)
     return np.asarray(total.take(end + 1, axis) - total.take(start, axis))
 
@@ -710,13 +716,13 @@ def _slopes(
 def _polished(points: Points, gain: Float, box: Box, depth: int) -> Box:
     """Return a box whose sum no change of one column increases: coordinate ascent."""
     current = list(box)
+    is_free = [bool(allowed.all()) for allowed in box]
     best = float(gain[inside(box, points.codes)].sum())
     improved = True
     while improved:
         improved = False
         for j in range(len(current)):
-            constrained = sum(not allowed.all() for allowed in current)
-            if current[j].all() and constrained >= depth:
+            if is_free[j] and len(current) - sum(is_free) >= depth:
                 continue
             free = [*current]
             free[j] = np.ones_like(current[j])
@@ -735,6 +741,7 @@ def _polished(points: Points, gain: Float, box: Box, depth: int) -> Box:
                     allowed[level] = True
             if value > best + _NOTHING:
                 best, current[j], improved = value, allowed, True
+                is_free[j] = bool(allowed.all())
     return tuple(current)
 
 
