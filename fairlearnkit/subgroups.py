@@ -419,10 +419,10 @@ def audit_subgroups(
     probabilities or rows weighted. It is valid whatever was searched, if rows are independent. Fix
     class and attributes before looking; a second audit on the same rows is a second test.
 
-    *Power.* With four attributes, a rate of 0.3, and of 0.6 in the subgroup, it is shown at level
-    0.05 in about nine of ten samples where it has 2 % of 10,000 rows or 4 % of 5,000, and in eight
-    of ten at 8 % of 2,000. Half of the rows is then some fifty to a hundred people. Half-spaces
-    are harder to find: at 4 % of 5,000 rows seven of ten.
+    *Power.* With four attributes, a rate of 0.6 in the subgroup and of 0.3 elsewhere, a planted
+    conjunction is shown at level 0.05 in about nine of ten samples where it has 2 % of 10,000 rows
+    or 4 % of 5,000, and in eight of ten where it has 8 % of 2,000: eighty to a hundred people in
+    each half. Half-spaces are shown in seven to eight of ten.
 
     References
     ----------
@@ -708,6 +708,8 @@ def _levels_text(column: _Column, allowed: NDArray[np.bool_], size: Float) -> st
         return f"{low} <= {column.name} <= {high}"
     if _is_exclusion(allowed):
         others = _listed_names(column, ~allowed, size)
+        if len(others) == 2:
+            return f"{column.name} is neither {others[0]} nor {others[1]}"
         return f"{column.name} is {'not' if len(others) == 1 else 'none of'} {_joined(others)}"
     return f"{column.name} is {_joined(_listed_names(column, allowed, size))}"
 

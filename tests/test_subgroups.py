@@ -239,7 +239,8 @@ def test_many_categories():
     [
         ("abcde", "b", "x is b"),
         ("abcde", "cb", "x is b or c"),
-        ("abcde", "bce", "x is none of a or d"),
+        ("abcde", "bce", "x is neither a nor d"),
+        ("abcdefg", "bcef", "x is none of a, d or g"),
         ("abcde", "abce", "x is not d"),
         ("abcdefghijklmnopq", "abcdefgh", "x is a, b, c, d, e or 3 others"),
         ([None, "a", "b"], [None], "x is (missing)"),
