@@ -1,6 +1,7 @@
-"""Configuration of the documentation: ``make docs`` builds it, without any network."""
+"""Configuration of the documentation, which is built and read without any network."""
 
 from importlib.metadata import version as installed_version
+from importlib.resources import files
 
 project = "fairlearnkit"
 author = "the fairlearnkit developers"
@@ -12,7 +13,10 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
     "numpydoc",
+    "sphinx_copybutton",
+    "sphinx_design",
     "sphinx_gallery.gen_gallery",
+    "sphinxcontrib.bibtex",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build"]
@@ -21,11 +25,27 @@ default_role = "py:obj"  # a link where the name is ours, code where it is not
 suppress_warnings = ["ref.term"]
 
 html_theme = "pydata_sphinx_theme"
-html_title = f"{project} {release}"
-html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": ["page-toc"]}
+html_title = project
+html_theme_options = {
+    "logo": {"text": project},
+    "header_links_before_dropdown": 6,
+    "navbar_persistent": ["search-button"],
+    "navigation_with_keys": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "show_prev_next": True,
+    "footer_start": ["copyright"],
+    "footer_end": ["theme-version"],
+}
+html_sidebars = {"index": []}
+# One file of MathJax with all that it may load, so that formulas need no network either.
+mathjax_path = "tex-svg-full.js"
+mathjax = files("sphinx-mathjax-offline") / "static" / "mathjax" / mathjax_path
+html_static_path = ["_static", str(mathjax)]
+html_css_files = ["fairlearnkit.css"]
 html_show_sourcelink = False
 
 autosummary_generate = True
+toc_object_entries_show_parents = "hide"
 autodoc_typehints = "none"  # the docstrings tell types, with shapes
 numpydoc_show_class_members = False  # the class template lists them
 # What `numpydoc lint` cannot tell from the source alone; the other checks are its own.
@@ -40,6 +60,12 @@ numpydoc_validation_exclude = {
     r"\.(SubgroupAudit|SubgroupCandidate|SubgroupRule)$",
 }
 
+bibtex_bibfiles = ["references.bib", "references_maths.bib"]
+bibtex_reference_style = "author_year"
+
+# Blocks copy without prompts and without what they print.
+copybutton_prompt_text = r">>> |\.\.\. "
+copybutton_prompt_is_regexp = True
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
@@ -50,6 +76,7 @@ sphinx_gallery_conf = {
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("fairlearnkit",),
     "reference_url": {"fairlearnkit": None},
+    "image_srcset": ["2x"],
     "download_all_examples": False,
     "show_signature": False,
     "write_computation_times": False,

@@ -225,6 +225,8 @@ class CostFrontier:
 class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
     """Base of all estimators: a classifier under a group criterion."""
 
+    # The constraint that was fitted or turned to, whatever the parameter is set to afterwards.
+    _criterion: Criterion
     _frontier: CostFrontier | None
     _mass: Float
     _training: Any = None
@@ -260,7 +262,8 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
         """Check parameters and input, and store what describes them."""
         self._validate_params()
         self.constraint._check(needs_bound=True)
-        self._fitted_params = self.get_params(deep=False)
+        self._fitted_params = self.get_params(deep=True)
+        self._criterion = clone(self.constraint)
         self._costs = checks.check_costs(self.costs)
         self._frontier = self._conditions = None
         X = checks.check_features(X, self)
@@ -295,7 +298,7 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
             unit=unit,
             sample_weight=weight,
         )
-        if any(isinstance(part, ConvexRates) for part in self.constraint._parts()):
+        if any(isinstance(part, ConvexRates) for part in self._criterion._parts()):
             # What is wrong with the user's conditions is said before the estimator is fitted.
             rows = data.rows_that_count(self.weight_rates)
             of_rows = data.positive[rows], unit[rows]
@@ -456,9 +459,9 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
         return name
 
     def _moments(self) -> Moments:
-        """Return the moments of the present constraint on the training rows."""
-        moments = self.constraint._moments_of_mass(self._mass, len(self._stratum_labels))
-        criteria = [part for part in self.constraint._parts() if isinstance(part, ConvexRates)]
+        """Return the moments of the criterion on the training rows."""
+        moments = self._criterion._moments_of_mass(self._mass, len(self._stratum_labels))
+        criteria = [part for part in self._criterion._parts() if isinstance(part, ConvexRates)]
         if not criteria:
             return moments
         # cvxpy takes long to import.
@@ -484,7 +487,7 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
             Rows of positive weight per unit and label (negative, positive).
         """
         # Called by `fit` and `at` themselves: level 3 is the line that called those.
-        parts = list(self.constraint._parts())
+        parts = list(self._criterion._parts())
         is_compared = all(part._kind == Kind.PARITY for part in parts)
         if len(self._group_labels) < 2 and is_compared:
             warnings.warn(
@@ -499,11 +502,11 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
         for part in parts:
             # A limit to the overall rate rests on all rows.
             for rate in () if part._kind == Kind.CEILING else part._rates():
-                of_rate = count @ np.array(rate._condition(), dtype=int)
+                negative, positive = rate._condition()
+                of_rate = count @ np.array([negative, positive], dtype=int)
+                kind = "rows" if negative and positive else "negative rows"
+                kind = kind if negative else "positive rows"
                 for g in np.flatnonzero(of_rate < _SMALL_CELL):
-                    kind = {(True, True): "rows", (True, False): "negative rows"}.get(
-                        tuple(rate._condition()), "positive rows"
-                    )
                     cell = f"{self._unit_name(int(g))}, {kind}"
                     (small if of_rate[g] else empty)[cell] = int(of_rate[g])
         if empty:
@@ -583,6 +586,9 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
         ValueError
             If not exactly one of these is given, if it is not valid, or if the constraint has no
             such bound, or several, as an `AllOf`.
+        AttributeError
+            If the answer needs the training rows and the estimator came from a pickle, which does
+            not keep them.
         InfeasibleConstraintError
             If no rule meets the constraint.
         """
@@ -626,7 +632,7 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(msg)
         constraint._check(needs_bound=True)
         other = self._twin()
-        other.constraint = constraint
+        other.constraint, other._criterion = constraint, clone(constraint)
         if "constraint" in given:
             other._warn_degenerate(other._cell_count)
         other._frontier = None
@@ -635,13 +641,13 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
 
     def _check_fixed_params(self) -> None:
         """Raise where a parameter that the fit rests on has changed since."""
-        now = self.get_params(deep=False)
+        now = self.get_params(deep=True)
         changed = [
             name
             for name, then in self._fitted_params.items()
-            if name not in self._read_by_at
-            and now[name] is not then
-            and repr(now[name]) != repr(then)
+            if name.partition("__")[0] not in self._read_by_at
+            and now.get(name) is not then
+            and repr(now.get(name)) != repr(then)
         ]
         if changed:
             msg = (
@@ -674,12 +680,12 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
         which has no bound of its own. Of randomised rules.
         """
         check_is_fitted(self)
-        if not self.randomized:
-            msg = "bound_prices_ is not available with randomized=False: such rules have no price."
+        if (setting := self._plain_setting()) is not None:
+            msg = f"bound_prices_ is not available with {setting}: such rules have no price."
             raise AttributeError(msg)
         moments = self._moments()
         _, by_event = self._cost_and_slope(moments)
-        parts = list(self.constraint._parts())
+        parts = list(self._criterion._parts())
         total = np.bincount(self._part_of_event(parts), np.abs(by_event), minlength=len(parts))
         is_priced = [part._kind != Kind.FREE and not part._is_ratio for part in parts]
         return np.where(is_priced, total, np.nan)
@@ -704,14 +710,14 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
                 "need not be piecewise linear. Use at() at the knobs you want to see."
             )
             raise AttributeError(msg)
-        parts = list(self.constraint._parts())
+        parts = list(self._criterion._parts())
         is_single = len(parts) == 1
         is_turned = ~moments.is_ratio & (is_single | (moments.kind == Kind.PARITY))
         direction = np.where(is_turned, 1.0 if is_single else moments.bound, 0.0)
         if not direction.any():
             msg = (
                 f"frontier_ is not available without a difference bound above 0 to turn, got "
-                f"{self.constraint!r}: conditions stay as they are, and under ratio bounds the "
+                f"{self._criterion!r}: conditions stay as they are, and under ratio bounds the "
                 "cost is not piecewise linear in the knob. Use at() instead."
             )
             raise AttributeError(msg)
@@ -744,7 +750,9 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
         bound = self._lower_bound(at_knob, first, last)
         if bound is None:
             return CostFrontier(name, knob, cost)
-        both = np.union1d(knob, bound[0])
+        # Breakpoints of the two that differ by rounding are one.
+        apart = np.abs(np.subtract.outer(bound[0], knob)).min(axis=1) > _ROOM
+        both = np.union1d(knob, bound[0][apart])
         cost = np.interp(both, knob, cost)
         return CostFrontier(
             name,
@@ -776,7 +784,7 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
         """
         every = np.ones(moments.n_events)
         nearest = self._nearest(moments, every, every)
-        parts = list(self.constraint._parts())
+        parts = list(self._criterion._parts())
         owner = self._part_of_event(parts)
         row_price = nearest.upper_price + nearest.lower_price
         price = np.bincount(owner[moments.event], row_price, minlength=len(parts))
@@ -829,7 +837,7 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
 
     def _disparity(self, sums: Float) -> float | Float:
         moments = self._moments()
-        found = self.constraint._disparities(moments, group_rates(moments, sums))
+        found = self._criterion._disparities(moments, group_rates(moments, sums))
         return float(found[0]) if len(found) == 1 else found
 
     def _training_rows(self, what: str) -> Any:
@@ -887,7 +895,7 @@ class GroupConstrainedMetaClassifier(MetaEstimatorMixin, GroupConstrainedClassif
         other = super()._twin()
         if not self._is_prefit():
             other.estimator = clone(self.estimator)
-            other._fitted_params = self._fitted_params | {"estimator": other.estimator}
+            other._fitted_params = other.get_params(deep=True)
         return other
 
     def _plain_setting(self) -> str | None:

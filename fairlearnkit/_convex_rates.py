@@ -272,7 +272,7 @@ class RateConditions:
         found = {p.id: p for c in self._own for p in c.parameters()}
         return b"".join(np.asarray(found[i].value, dtype=float).tobytes() for i in sorted(found))
 
-    def violation(self, moments: Moments, rates: Float) -> float:
+    def violation(self, rates: Float) -> float:
         """Return how far the worst condition is missed, in its own unit; 0 where all are met."""
         free = rates[self._free]
         if not self._is_closed:
@@ -294,7 +294,7 @@ class RateConditions:
             float(self._at_rates.value) if find_solution(self._at_rates, _TOLERANCES) else np.inf
         )
 
-    def worth(self, moments: Moments, rate_price: Float) -> float:
+    def worth(self, rate_price: Float) -> float:
         """Return the largest total of price times rate over the free rows within conditions."""
         price = rate_price[self._free]
         key = self._knobs() + price.tobytes()

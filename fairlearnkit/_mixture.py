@@ -141,7 +141,7 @@ class MixtureClassifier(GroupConstrainedClassifier):
             if isinstance(model, bool):
                 probability += weight * model
             else:
-                probability += weight * (np.asarray(model.predict(learner_X)) == positive)
+                probability += weight * (np.ravel(model.predict(learner_X)) == positive)
         # Weights sum to one up to rounding.
         return np.where(probability > 1 - FEASIBILITY, 1.0, probability)
 
@@ -219,7 +219,7 @@ class MixtureClassifier(GroupConstrainedClassifier):
             nearest = min(nearest, excess)
         models = {id(h.model[0]) for h in fitted}
         msg = (
-            f"None of the {len(models)} models found meets {self.constraint!r} alone; the nearest "
+            f"None of the {len(models)} models found meets {self._criterion!r} alone; the nearest "
             f"is beyond it by {nearest:.4g} in rate. Relax the bound, or allow "
             f"{self._mixing_setting}."
         )
@@ -235,10 +235,11 @@ class MixtureClassifier(GroupConstrainedClassifier):
         """Cost and lower bound against the knob, for the models found so far.
 
         The knob is `max_difference`; for an `AllOf` it is one factor on all its difference bounds
-        (ratio bounds stay). Breakpoints of the cost and of the lower bound are listed, so that
-        both are straight lines between them, with the mixture and its price at each. There is no
-        such curve for ratio bounds, where cost is not piecewise linear in the knob, nor for rules
-        that do not randomise.
+        (ratio bounds and conditions stay). For `MinimumRate` it is `at_least` up to the largest
+        that can be met, for `Capacity` `at_most`. Breakpoints of the cost and of the lower bound
+        are listed, so that both are straight lines between them, with the mixture and its price at
+        each. There is no such curve for ratio bounds, where cost is not piecewise linear in the
+        knob, nor for rules that do not randomise.
         """
         check_is_fitted(self)
         # Later knobs add to the pool.

@@ -203,6 +203,12 @@ class Sweep:
         if self.data.weight is not None:
             # Rows without weight count for nothing, and may be of groups that no fit knows.
             test = test[self.data.weight[test] > 0]
+            if not len(test):
+                msg = (
+                    f"All test rows of {number} have sample_weight 0. Use other folds, or leave "
+                    "these rows out."
+                )
+                raise ValueError(msg)
         training, tested = self.data.take(train), self.data.take(test)
         rate_weight = tested.weight if self.weight_rates else None
         cells = tested.positive, tested.unit
@@ -248,22 +254,26 @@ class Sweep:
             plain = _without_constraint(_parts(self.estimator)[0], last, last.estimator)
         elif callable(self.knob):
             plain = self.estimator
-        elif self.turns:
+        elif hasattr(last, "at"):
             # It wraps nothing: without a constraint it is itself, with nothing bounded.
-            front, own = _parts(_fit(self.estimator, training) if fitted is None else fitted)
+            front, own = _parts(self._bounding_decisions(training, fitted))
             view = tested.X if front is None else front.transform(tested.X)
-            return self._measured(self._turned(own, self._loosest()), view, tested)
+            return self._measured(_at(own, _unbounded(own.constraint)), view, tested)
         else:
             return None
         model = fit_learner(plain, training.X, training.y, training.weight)
         return self._measured(model, tested.X, tested, constrained=False)
 
-    def _loosest(self) -> float:
-        """Return the knob at which nothing is bounded."""
-        if self.knob_name != "factor":
-            return 0.0 if self.knob_name == "min_ratio" else 1.0
-        bounds = [p.max_difference for p in _parts(self.estimator)[1].constraint.parities()]
-        return float(1 / min(bound for bound in bounds if bound))
+    def _bounding_decisions(self, training: Rows, fitted: Any) -> Any:
+        """Return a fitted estimator whose constraint is on decisions: those have a loosest one."""
+        estimator = clone(self.estimator)
+        last = _parts(estimator)[1]
+        if getattr(last, "finish", "mixture") is None:
+            # Mean scores, which a difference of 1 bounds like any other.
+            last.set_params(finish="mixture")
+        elif fitted is not None:
+            return fitted
+        return _fit(estimator, training)
 
     def _measured(self, model: Any, X: Any, tested: Rows, constrained: bool = True) -> Cells:
         """Return what a fitted model's decisions add up to on the test rows."""
@@ -279,7 +289,7 @@ class Sweep:
             both = model.decision_probability(X, **keywords)
             accepted = self._positive_column(np.asarray(both), "decision_probability", len(both))
         else:
-            decided = np.asarray(model.predict(X, **_taken(model, "predict", groups)))
+            decided = np.ravel(model.predict(X, **_taken(model, "predict", groups)))
             accepted = (decided == self.pos_label).astype(float)
         score = None
         if self.scoring not in EXPECTED_SCORES:
@@ -454,6 +464,14 @@ def _scaled(criterion: Criterion, factor: float) -> Criterion:
     if bound is None:
         return clone(criterion)
     return clone(criterion).set_params(max_difference=min(factor * bound, 1.0))
+
+
+def _unbounded(criterion: Criterion) -> Criterion:
+    """Return a criterion that any rule meets."""
+    if isinstance(criterion, AllOf):
+        return AllOf([_unbounded(inner) for inner in criterion.criteria])
+    is_free = {"min_ratio": 0.0} if is_ratio(criterion) else {"max_difference": 1.0}
+    return clone(criterion).set_params(**is_free)
 
 
 def check_sweep(

@@ -12,6 +12,7 @@ from typing import Any
 
 import narwhals.stable.v2 as nw
 import numpy as np
+from narwhals.exceptions import DuplicateError
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.utils import _safe_indexing, check_array
@@ -107,7 +108,19 @@ def _is_sparse(X: Any) -> bool:
 
 
 def _is_frame(X: Any) -> bool:
-    return isinstance(nw.from_native(X, eager_only=True, pass_through=True), nw.DataFrame)
+    try:
+        return isinstance(nw.from_native(X, eager_only=True, pass_through=True), nw.DataFrame)
+    except DuplicateError as error:
+        raise _repeated_names("X", error) from None
+
+
+def _repeated_names(what: str, error: DuplicateError) -> ValueError:
+    """Return the error for a data frame with two columns of one name."""
+    names = str(error).partition("\n")[2].replace("\n- ", ", ").removeprefix("- ")
+    return ValueError(
+        f"Columns of {what} must have different names, got {names or error}. Rename them, or pass "
+        "an array."
+    )
 
 
 def encode_groups(values: Any, n_samples: int, *, missing: str, what: str) -> tuple[Int, list]:
@@ -148,18 +161,14 @@ def encode_groups(values: Any, n_samples: int, *, missing: str, what: str) -> tu
                 'or make them a group of their own with missing="group".'
             )
             raise ValueError(msg)
-    if len(columns) == 1:
-        combined, joined = columns[0]
-    else:
-        combined = np.zeros(n_samples, dtype=np.intp)
-        for codes, labels in columns:
-            combined = combined * len(labels) + codes
-        present, combined = _distinct_numbers(combined)
-        parts = []
-        for _, labels in reversed(columns):
-            present, index = np.divmod(present, len(labels))
-            parts.append([labels[i] for i in index])
-        joined = list(zip(*reversed(parts), strict=True))
+    combined, joined = columns[0]
+    if len(columns) > 1:
+        joined = [(label,) for label in joined]
+    for codes, labels in columns[1:]:
+        # Numbered anew after every column: products of all would overflow.
+        present, combined = _distinct_numbers(combined * len(labels) + codes)
+        pairs = zip(*np.divmod(present, len(labels)), strict=True)
+        joined = [(*joined[i], labels[j]) for i, j in pairs]
     order = _sort(joined)
     rank = np.empty(len(order), dtype=np.intp)
     rank[order] = np.arange(len(order))
@@ -215,7 +224,10 @@ def _split_columns(values: Any, what: str) -> list[Any]:
             f"{what.replace('features', 'columns')}."
         )
         raise ValueError(msg)
-    frame = nw.from_native(values, eager_only=True, allow_series=True, pass_through=True)
+    try:
+        frame = nw.from_native(values, eager_only=True, allow_series=True, pass_through=True)
+    except DuplicateError as error:
+        raise _repeated_names(what, error) from None
     if isinstance(frame, nw.Series):
         return [frame]
     if isinstance(frame, nw.DataFrame):
@@ -224,6 +236,9 @@ def _split_columns(values: Any, what: str) -> list[Any]:
         return [column for part in values.values() for column in _split_columns(part, what)]
     if _is_sparse(values):
         values = values.toarray()
+    if isinstance(values, np.ma.MaskedArray):
+        mask, values = np.ma.getmaskarray(values), values.data.astype(object)
+        values[mask] = None
     if not hasattr(values, "dtype") or not hasattr(values, "shape"):
         if hasattr(values, "__array__"):  # pyarrow's: iterating it gives its own scalars
             values = np.asarray(values)
@@ -461,6 +476,10 @@ def _microseconds(value: date | timedelta) -> int:
 def as_decisions(y: ArrayLike) -> NDArray[Any]:
     """Return labels or decisions as an array of one or two dimensions."""
     series = nw.from_native(y, eager_only=True, allow_series=True, pass_through=True)
-    if isinstance(series, nw.Series):
-        return _series_values(series)
-    return np.asarray(y)
+    values = _series_values(series) if isinstance(series, nw.Series) else np.asarray(y)
+    if values.dtype.kind == "O" and values.ndim == 1:
+        objects = values.tolist()
+        # Numbers in a column of categories, or of objects, are numbers.
+        if all(isinstance(value, Real) for value in dict.fromkeys(objects)):
+            return np.array(objects)
+    return values

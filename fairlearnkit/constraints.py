@@ -225,7 +225,7 @@ class Criterion(BaseEstimator):
         gap = np.where(moments.is_ratio, ratios(moments, rates), differences(moments, rates))
         by_event = np.where(moments.kind == Kind.PARITY, gap, levels(moments, rates))
         if moments.conditions is not None:
-            missed = moments.conditions.violation(moments, rates)
+            missed = moments.conditions.violation(rates)
             by_event = np.where(moments.kind == Kind.FREE, missed, by_event)
         parts = list(self._parts())
         n_rates = [len(part._rates()) for part in parts]
@@ -272,6 +272,13 @@ class Criterion(BaseEstimator):
     def __hash__(self) -> int:
         """Equal criteria share a hash, which `set_params` leaves as it is."""
         return hash(type(self))
+
+
+def _check_share(name: str, value: Any) -> None:
+    is_number = isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
+    if not (is_number and 0 <= value <= 1):
+        msg = f"{name} must be in [0, 1], got {value!r}."
+        raise ValueError(msg)
 
 
 class _Part(Criterion):
@@ -350,11 +357,8 @@ class _RateCriterion(_Part):
             msg = f"reference must be 'between' or 'overall', got {self.reference!r}."
             raise ValueError(msg)
         for bound in ("max_difference", "min_ratio"):
-            value = getattr(self, bound)
-            is_number = isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
-            if value is not None and not (is_number and 0 <= value <= 1):
-                msg = f"{bound} must be in [0, 1], got {value!r}."
-                raise ValueError(msg)
+            if getattr(self, bound) is not None:
+                _check_share(bound, getattr(self, bound))
         if self.max_difference is not None and self.min_ratio is not None:
             msg = (
                 f"{name} takes one bound, got max_difference={self.max_difference!r} and "
@@ -643,13 +647,6 @@ class ErrorRateParity(_NamedParity):
     """
 
     rates = (ERROR_RATE,)
-
-
-def _check_share(name: str, value: Any) -> None:
-    is_number = isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
-    if not (is_number and 0 <= value <= 1):
-        msg = f"{name} must be in [0, 1], got {value!r}."
-        raise ValueError(msg)
 
 
 class MinimumRate(_Part):

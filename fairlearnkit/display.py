@@ -21,6 +21,7 @@ from fairlearnkit import _validation as checks
 from fairlearnkit import metrics
 from fairlearnkit._base import CostFrontier, learner_score
 from fairlearnkit._kernels.intervals import effective_count, wilson_interval
+from fairlearnkit._kernels.moments import Kind
 from fairlearnkit._kernels.thresholds import accept_probability, hull_points, operating_points
 from fairlearnkit._sweep import is_ratio
 from fairlearnkit.constraints import (
@@ -856,6 +857,7 @@ def _scored_rows(
     sensitive_columns: checks.Columns | None,
     sample_weight: Any,
     pos_label: Any,
+    missing: str,
 ) -> _Scored:
     """Return the scores that a classifier cuts, of given rows or of those it was fitted on."""
     last = metrics._last_step(estimator)
@@ -883,13 +885,18 @@ def _scored_rows(
             raise ValueError(msg)
         groups = _groups_of(estimator, X, sensitive_features, sensitive_columns)
         unit, labels = checks.encode_groups(
-            groups, checks.n_rows(X), missing="error", what="sensitive_features"
+            groups, checks.n_rows(X), missing=missing, what="sensitive_features"
         )
         classes = metrics._two_classes(np.asarray(last.classes_), pos_label)
         place = 1 if pos_label is None else classes.tolist().index(pos_label)
         score = learner_score(estimator, X, "auto", classes, place)
         cut = 0.5 if hasattr(estimator, "predict_proba") else 0.0
-        rules = {label: [(cut, 1.0)] for label in labels}
+        decided = np.ravel(estimator.predict(X)) == classes[place]
+        low, high = score[decided].min(initial=np.inf), score[~decided].max(initial=-np.inf)
+        if not high < cut <= low:
+            cut = (high + low) / 2
+        # What no cut of the scores decides, such as a mixture of models, has no such point.
+        rules = {label: [(cut, 1.0)] for label in labels} if high < low else {}
         name = _score_name(estimator, "auto", None, classes[place])
     positive = None if y is None else np.asarray(checks.as_decisions(y)) == classes[place]
     weight = checks.check_weights(sample_weight, score)
@@ -1013,6 +1020,7 @@ class GroupROCDisplay(_Display):
         sensitive_columns: checks.Columns | None = None,
         sample_weight: ArrayLike | None = None,
         pos_label: Any = None,
+        missing: str = "error",
         ax: Any = None,
         legend_kwargs: Mapping[str, Any] | None = None,
     ) -> Self:
@@ -1021,8 +1029,8 @@ class GroupROCDisplay(_Display):
         Parameters
         ----------
         estimator : classifier
-            A fitted `GroupThresholdClassifier`, or any classifier with scores, whose own cut is
-            then the operating point.
+            A fitted `GroupThresholdClassifier`, or any classifier with scores. Where its decisions
+            are a cut of the scores, that is the operating point; otherwise there is none.
         X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features), default=None
             Rows to draw. None means the out-of-fold scores that a `GroupThresholdClassifier`
             computed its thresholds from.
@@ -1040,6 +1048,9 @@ class GroupROCDisplay(_Display):
             Weights of the rows, >= 0.
         pos_label : int, float, bool or str, default=None
             The positive label of a classifier that has none of its own; None means the larger.
+        missing : {"error", "group"}, default="error"
+            Whether missing values among the groups are an error or a group of their own,
+            of a classifier that has no such setting.
         ax : matplotlib Axes, default=None
             Where to draw; None makes a figure.
         legend_kwargs : dict, default=None
@@ -1062,11 +1073,12 @@ class GroupROCDisplay(_Display):
             sensitive_columns,
             sample_weight,
             pos_label,
+            missing,
         )
         last = metrics._last_step(estimator)
         is_ours = isinstance(last, GroupThresholdClassifier)
         n_strata = len(last._stratum_labels) if is_ours else 1
-        constraint = last.constraint if is_ours else None
+        constraint = last._criterion if is_ours else None
         return cls._of(rows, constraint, n_strata).plot(ax, legend_kwargs=legend_kwargs)
 
     @classmethod
@@ -1080,6 +1092,7 @@ class GroupROCDisplay(_Display):
         constraint: Criterion | None = None,
         sample_weight: ArrayLike | None = None,
         pos_label: Any = None,
+        missing: str = "error",
         ax: Any = None,
         legend_kwargs: Mapping[str, Any] | None = None,
     ) -> Self:
@@ -1102,6 +1115,8 @@ class GroupROCDisplay(_Display):
             Weights of the rows, >= 0.
         pos_label : int, float, bool or str, default=None
             The positive label; None means the larger of the two.
+        missing : {"error", "group"}, default="error"
+            Whether missing values among the groups are an error or a group of their own.
         ax : matplotlib Axes, default=None
             Where to draw; None makes a figure.
         legend_kwargs : dict, default=None
@@ -1116,7 +1131,7 @@ class GroupROCDisplay(_Display):
         classes = metrics._two_classes(np.unique(truth), pos_label)
         score = _finite_scores(y_score, len(truth))
         unit, labels = checks.encode_groups(
-            sensitive_features, len(truth), missing="error", what="sensitive_features"
+            sensitive_features, len(truth), missing=missing, what="sensitive_features"
         )
         rows = _Scored(
             score,
@@ -1166,7 +1181,9 @@ class GroupROCDisplay(_Display):
                     [np.average(accepted[truth == k], weights=w[truth == k]) for k in (0, 1)]
                 )
         feasible: dict[Any, Float] = {}
-        if constraint is not None and operating:
+        # What the user's own conditions leave is not of so simple a form.
+        parts = [] if constraint is None else list(constraint._parts())
+        if constraint is not None and all(part._kind != Kind.FREE for part in parts) and operating:
             constraint._check(needs_bound=True)
             mass = points.mass
             for stratum in np.split(np.arange(len(labels)), n_strata):
@@ -1297,11 +1314,12 @@ def _feasible(
     """
     area = hull
     others = np.arange(len(mass)) != group
-    for parity in constraint.parities():
-        for rate in parity._rates():
+    for part in constraint._parts():
+        for rate in part._rates():
             over = mass * np.array(rate._condition())
             total = over.sum(axis=1)
-            if total[group] == 0 or not (total[others] > 0).any():
+            is_alone = not (total[others] > 0).any()
+            if total[group] == 0 or (part._kind == Kind.PARITY and is_alone):
                 continue
             # Of each group the rate is slope @ (false, true positive rate) + constant.
             counted = rate._counted().astype(float)
@@ -1310,7 +1328,7 @@ def _feasible(
             constant = share @ counted[:, 0]
             value = (slope * operating).sum(axis=1) + constant
             rest = value[others & (total > 0)]
-            low, high = _window(parity, rest, total[others & (total > 0)], total[group])
+            low, high = _window(part, rest, total[others & (total > 0)], total[group])
             area = _clipped(area, slope[group], high - constant[group])
             area = _clipped(area, -slope[group], constant[group] - low)
     return area
@@ -1318,6 +1336,10 @@ def _feasible(
 
 def _window(parity: Any, rest: Float, weight: Float, own: float) -> tuple[float, float]:
     """Return the rates that a group may have, given those of the others and all weights."""
+    if parity._kind == Kind.FLOOR:
+        return parity.at_least, np.inf
+    if parity._kind == Kind.CEILING:
+        return -np.inf, (parity.at_most * (own + weight.sum()) - rest @ weight) / own
     low, high, ratio = rest.min(), rest.max(), parity.min_ratio
     if parity.reference == "between":
         if ratio is None:
@@ -1416,6 +1438,7 @@ class ScoreDistributionDisplay(_Display):
         sensitive_columns: checks.Columns | None = None,
         sample_weight: ArrayLike | None = None,
         pos_label: Any = None,
+        missing: str = "error",
         bins: Any = 40,
         ax: Any = None,
     ) -> Self:
@@ -1440,6 +1463,9 @@ class ScoreDistributionDisplay(_Display):
             Weights of the rows, >= 0.
         pos_label : int, float, bool or str, default=None
             The positive label of a classifier that has none of its own; None means the larger.
+        missing : {"error", "group"}, default="error"
+            Whether missing values among the groups are an error or a group of their own,
+            of a classifier that has no such setting.
         bins : int, str or sequence, default=40
             Bins, as in `numpy.histogram_bin_edges`, the same for all groups.
         ax : matplotlib Axes, default=None
@@ -1459,6 +1485,7 @@ class ScoreDistributionDisplay(_Display):
             sensitive_columns,
             sample_weight,
             pos_label,
+            missing,
         )
         return cls._of(rows, bins).plot(ax)
 
@@ -1470,6 +1497,7 @@ class ScoreDistributionDisplay(_Display):
         sensitive_features: Any,
         thresholds: Any = None,
         sample_weight: ArrayLike | None = None,
+        missing: str = "error",
         bins: Any = 40,
         ax: Any = None,
     ) -> Self:
@@ -1486,6 +1514,8 @@ class ScoreDistributionDisplay(_Display):
             ``(threshold, probability)`` pairs.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows, >= 0.
+        missing : {"error", "group"}, default="error"
+            Whether missing values among the groups are an error or a group of their own.
         bins : int, str or sequence, default=40
             Bins, as in `numpy.histogram_bin_edges`, the same for all groups.
         ax : matplotlib Axes, default=None
@@ -1498,7 +1528,7 @@ class ScoreDistributionDisplay(_Display):
         """
         score = _finite_scores(y_score, checks.n_rows(y_score))
         unit, labels = checks.encode_groups(
-            sensitive_features, len(score), missing="error", what="sensitive_features"
+            sensitive_features, len(score), missing=missing, what="sensitive_features"
         )
         weight = checks.check_weights(sample_weight, score)
         rules = _given_rules(thresholds, labels)
@@ -1517,6 +1547,12 @@ class ScoreDistributionDisplay(_Display):
             if height.sum() > 0:
                 shares[label] = height / height.sum()
                 count[label] = int(inside.sum())
+        if not shares:
+            msg = (
+                f"bins must hold some of the scores, which lie in [{rows.score.min():.4g}, "
+                f"{rows.score.max():.4g}], got edges from {edges[0]:.4g} to {edges[-1]:.4g}."
+            )
+            raise ValueError(msg)
         return cls(edges, shares, count, rows.thresholds, score_name=rows.name)
 
     def plot(self, ax: Any = None) -> Self:

@@ -718,8 +718,8 @@ def fairness_frontier(
         pipeline it gets the last step, and X as that sees it.
     base_estimator : estimator, default=None
         The model without a constraint. None takes the one that a constrained estimator wraps, or
-        the estimator itself turned to no bound where it wraps none; with a callable knob around a
-        plain classifier, that classifier.
+        the estimator itself with no bound on its decisions where it wraps none; with a callable
+        knob around a plain classifier, that classifier.
     pos_label : int, float, bool or str, default=None
         The label whose prediction counts as selection, for estimators without a `pos_label` of
         their own; None takes the estimator's, else the larger of the two.
@@ -761,8 +761,9 @@ def fairness_frontier(
     rows, unless folds run in parallel: then the model without a constraint is fitted once more on
     each fold, to choose the knobs.
 
-    Held-out disparities are at or above the knob: rates differ between samples, and a largest gap
-    is biased upwards. The noise floor says by how much where the true gap is zero.
+    Where the bound binds, held-out disparities are mostly above the knob: rates differ between
+    samples, and a largest gap is biased upwards. The noise floor says by how much where the true
+    gap is zero.
 
     Examples
     --------
@@ -1239,7 +1240,9 @@ def compare_frontiers(
                 lines.append(_Line(disparity, one, other, np.nan, np.nan, np.nan, verdict))
                 continue
             difference = float((a - b).mean())
-            half = float(quantile * _standard_error(a - b, first.test_ratio))
+            # Of training sets that differ in size, the smaller: the wider interval.
+            ratio = max(frontiers[one].test_ratio, frontiers[other].test_ratio)
+            half = float(quantile * _standard_error(a - b, ratio))
             verdict = "no difference shown"
             if difference - half > 0:
                 verdict = "better"

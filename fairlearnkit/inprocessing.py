@@ -276,8 +276,6 @@ class ConstrainedLogisticRegression(MixtureClassifier):
     _mixing_setting = 'finish="mixture"'
     _read_by_at = GroupConstrainedClassifier._read_by_at | {"tol", "max_iter"}
     _plain: Hypothesis
-    # What the rule was last solved for.
-    _turned: Moments
 
     def __init__(
         self,
@@ -413,7 +411,7 @@ class ConstrainedLogisticRegression(MixtureClassifier):
         """
         check_is_fitted(self)
         self._training_rows("score_disparity_")
-        rows = self._rows(self._turned)
+        rows = self._rows(self._moments())
         theta = np.append(self.coef_, self.intercept_) if self.fit_intercept else self.coef_[0]
         return float(rows.spread(rows.values(theta)).max(initial=0.0))
 
@@ -479,7 +477,6 @@ class ConstrainedLogisticRegression(MixtureClassifier):
     def _solved(
         self,
         solve: _Solve,
-        problem: LogisticProblem,
         rows: Rows,
         start: Float,
         share: float | None = None,
@@ -506,7 +503,7 @@ class ConstrainedLogisticRegression(MixtureClassifier):
         problem, rows = self._problem(), self._rows(moments)
         solve = self._solver(problem)
         free = rows._replace(bound=np.full(len(rows.bound), np.inf))
-        plain = solution = self._solved(solve, problem, free, prior(problem), 1.0)
+        plain = solution = self._solved(solve, free, prior(problem), 1.0)
         range_plain = float(np.ptp(problem.scores(plain.theta)))
         if range_plain <= _ROUNDING:
             yield plain._replace(theta=prior(problem))
@@ -522,7 +519,7 @@ class ConstrainedLogisticRegression(MixtureClassifier):
                 offset=rows.offset - min(share, 0.0) * values, bound=max(share, 0.0) * spread
             )
             try:
-                solution = self._solved(solve, problem, bounded, solution.theta, share)
+                solution = self._solved(solve, bounded, solution.theta, share)
             except InfeasibleConstraintError:
                 # Extra constraints may keep mean scores apart: the path ends where they do.
                 return
@@ -586,15 +583,14 @@ class ConstrainedLogisticRegression(MixtureClassifier):
         return solutions
 
     def _turn(self) -> None:
-        if not all(part._kind == Kind.PARITY for part in self.constraint._parts()):
+        if not all(part._kind == Kind.PARITY for part in self._criterion._parts()):
             msg = (
                 "ConstrainedLogisticRegression bounds differences between groups, got "
-                f"{self.constraint!r}. Use ReductionClassifier or GroupThresholdClassifier, which "
+                f"{self._criterion!r}. Use ReductionClassifier or GroupThresholdClassifier, which "
                 "take other conditions too."
             )
             raise ValueError(msg)
         moments = self._moments()
-        self._turned = moments
         turn = self._turn_scores if self.finish is None else self._turn_decisions
         solutions = turn(moments)
         gap = max((s.loss - s.lower_bound for s in solutions), default=0.0)
@@ -620,12 +616,12 @@ class ConstrainedLogisticRegression(MixtureClassifier):
         if moments.is_ratio.any():
             msg = (
                 "finish=None bounds mean scores, which may be negative and have no ratio: it "
-                f"takes max_difference, got {self.constraint!r}. Use "
+                f"takes max_difference, got {self._criterion!r}. Use "
                 'finish="mixture" for min_ratio.'
             )
             raise ValueError(msg)
         problem, rows = self._problem(), self._rows(moments)
-        solution = self._solved(self._solver(problem), problem, rows, prior(problem))
+        solution = self._solved(self._solver(problem), rows, prior(problem))
         model = self._as_model(solution.theta)
         own = self._decided(model, self._score(model))
         self._store_scorer(model)

@@ -570,7 +570,12 @@ def _two_classes(labels: NDArray[Any], pos_label: Any) -> NDArray[Any]:
         if len(labels) == 2 and pos_label not in labels.tolist():
             msg = f"pos_label must be one of the labels {labels.tolist()}, got {pos_label!r}."
             raise ValueError(msg)
-        labels = np.union1d(labels, [pos_label])
+        given, labels = labels, np.union1d(labels, [pos_label])
+        if pos_label not in labels.tolist():
+            msg = (
+                f"pos_label must be of the kind of the labels {given.tolist()}, got {pos_label!r}."
+            )
+            raise ValueError(msg)
     if len(labels) == 1 and labels.dtype.kind in "biuf" and labels[0] in (-1, 0, 1):
         labels = np.array([-1, 1]) if labels[0] == -1 else np.array([0, 1])
     if len(labels) != 2:
@@ -919,6 +924,8 @@ def _expected_decisions(
     else:
         response = estimator.predict(X)
     decisions = checks.as_decisions(response)
+    if method == "predict":
+        decisions = decisions.ravel()
     known = getattr(last, "classes_", None)
     if known is None:
         known = np.union1d(truth, decisions)

@@ -614,7 +614,7 @@ class GroupThresholdClassifier(GroupConstrainedMetaClassifier):
                 reached = f"Reached instead: {', '.join(f'{value:.4g}' for value in near)}."
                 break
         return (
-            f"No plain threshold per group was found that meets {self.constraint!r}. {reached} "
+            f"No plain threshold per group was found that meets {self._criterion!r}. {reached} "
             "Relax the bound, or allow randomized=True, which can meet it."
         )
 

@@ -223,7 +223,7 @@ class ReductionClassifier(GroupConstrainedMetaClassifier, MixtureClassifier):
     decisions, and the models that decide are fitted on all rows.
 
     *Pickles* keep the models and never the rows: from one, `at` reads the models found so far, and
-    raises where these settle the cost to less than `tol`.
+    raises where these do not settle the cost to `tol`.
 
     *Decisions.* `predict` settles the mixture by a hash of the row and `random_state`: the same
     row always gets the same answer.

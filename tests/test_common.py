@@ -476,3 +476,63 @@ def test_no_scores_that_disagree_with_decisions(estimator):
     fitted = fit(estimator)
     assert not hasattr(fitted, "predict_proba")
     assert not hasattr(fitted, "decision_function")
+
+
+has_a_curve = each(
+    {
+        name: estimator
+        for name, estimator in ESTIMATORS.items()
+        if "equalized odds" in name and isinstance(estimator.constraint, EqualizedOdds)
+    }
+)
+
+
+@has_a_curve
+@pytest.mark.parametrize("random_state", range(4))
+def test_curves_have_no_breakpoints_of_rounding(estimator, random_state):
+    """Breakpoints are apart, and prices fall: a convex curve has no others."""
+    curve = fit(estimator, *make_data(300, random_state)).frontier_
+    assert np.diff(curve.knob).min() > 1e-9
+    assert (np.diff(curve.price) <= 1e-7).all()
+
+
+@has_a_curve
+def test_price_of_a_bound_is_the_slope_of_the_curve(estimator):
+    """What a little more of the bound saves, for every family."""
+    fitted = fit(estimator)
+    np.testing.assert_allclose(
+        fitted.bound_prices_, fitted.frontier_.price_at(fitted.constraint.max_difference + 1e-6)
+    )
+
+
+@each_estimator
+def test_a_constraint_that_is_set_changes_no_fitted_number(estimator):
+    """Only `fit` and `at` turn the knob; a parameter set afterwards waits for them."""
+    fitted = fit(estimator)
+    untouched = fit(estimator)
+    fitted.set_params(constraint=DemographicParity(max_difference=0.7))
+    np.testing.assert_array_equal(fitted.disparity_, untouched.disparity_)
+    np.testing.assert_array_equal(fitted.realized_disparity_, untouched.realized_disparity_)
+    if randomizes(estimator):
+        np.testing.assert_array_equal(fitted.bound_prices_, untouched.bound_prices_)
+        for name in ("max_difference", "factor"):
+            if hasattr(untouched, "frontier_") and untouched.frontier_.knob_name == name:
+                np.testing.assert_array_equal(fitted.frontier_.cost, untouched.frontier_.cost)
+
+
+class InAColumn(LogisticRegression):
+    """Decides in a column, as some wrapped libraries do."""
+
+    def predict(self, X):
+        """Return decisions of shape (n_samples, 1)."""
+        return super().predict(X)[:, None]
+
+
+@pytest.mark.parametrize("kind", [GroupThresholdClassifier, ReductionClassifier])
+def test_decisions_in_a_column(kind):
+    """Learners may return decisions of shape (n_samples, 1)."""
+    params = {"tol": 1e-8, "C": 0.1, "solver": "newton-cholesky"}
+    constraint = DemographicParity(max_difference=0.1)
+    assert_same_rule(
+        fit(kind(InAColumn(**params), constraint)), fit(kind(exact_learner(), constraint))
+    )

@@ -10,18 +10,22 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import FixedThresholdClassifier, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.tree import DecisionTreeClassifier
 
 from fairlearnkit import (
     AllOf,
+    Capacity,
+    ConvexRates,
     CostFrontier,
     DemographicParity,
     EqualizedOdds,
     ErrorRateParity,
     FalsePositiveRateParity,
     GroupThresholdClassifier,
+    MinimumRate,
 )
 from fairlearnkit._kernels.moments import group_rates as rates_of
 from fairlearnkit._kernels.moments import violations
@@ -367,6 +371,8 @@ def test_roc_by_hand():
         DemographicParity(min_ratio=0.9, reference="overall"),
         ErrorRateParity(max_difference=0.02),
         AllOf([DemographicParity(max_difference=0.2), EqualizedOdds(max_difference=0.1)]),
+        MinimumRate(TRUE_POSITIVE_RATE, at_least=0.8),
+        Capacity(at_most=0.2),
     ],
     ids=repr,
 )
@@ -397,6 +403,60 @@ def test_area_is_what_keeps_the_constraint(thresholds, constraint):
                     assert in_polygon(area, point)
                 elif found > 1e-6:
                     assert not in_polygon(area, point, -1e-6)
+
+
+def test_no_area_for_conditions_of_the_user(thresholds):
+    """What the user's own conditions leave is not drawn, rather than drawn wrongly."""
+    clf = thresholds.at(constraint=ConvexRates(at_least_seven_in_ten))
+    assert GroupROCDisplay.from_estimator(clf).feasible == {}
+
+
+def at_least_seven_in_ten(rates):
+    return [rates.tpr >= 0.7]
+
+
+def test_operating_point_of_a_classifier_is_where_it_decides():
+    """A classifier with a cut of its own is drawn there; one that no cut decides has no point."""
+    cut = FixedThresholdClassifier(LogisticRegression(), threshold=0.8).fit(X, Y)
+    display = GroupROCDisplay.from_estimator(cut, X, Y, sensitive_features=GROUPS)
+    expected = group_rates(Y, cut.predict(X), sensitive_features=GROUPS)
+    for g, label in enumerate(display.operating):
+        false, true = display.operating[label]
+        assert true == pytest.approx(expected["true_positive_rate"][g])
+        assert false == pytest.approx(expected["false_positive_rate"][g])
+
+    class Whimsical(LogisticRegression):
+        def predict(self, X):
+            return (np.arange(len(X)) % 2).astype(int)
+
+    whims = Whimsical().fit(X, Y)
+    display = GroupROCDisplay.from_estimator(whims, X, Y, sensitive_features=GROUPS)
+    assert display.operating == {}
+
+
+def test_missing_groups_are_a_group_where_asked():
+    """The remedy that the error names is there."""
+    told = np.where(np.arange(len(Y)) % 10, GROUPS.astype(object), None)
+    model = LogisticRegression().fit(X, Y)
+    score = model.predict_proba(X)[:, 1]
+    calls = {
+        GroupROCDisplay: [("from_estimator", (model, X, Y)), ("from_predictions", (Y, score))],
+        ScoreDistributionDisplay: [("from_estimator", (model, X)), ("from_predictions", (score,))],
+    }
+    for kind, ways in calls.items():
+        for way, arguments in ways:
+            with pytest.raises(ValueError, match='missing="group"'):
+                getattr(kind, way)(*arguments, sensitive_features=told)
+            drawn = getattr(kind, way)(*arguments, sensitive_features=told, missing="group")
+            assert len(drawn.shares if hasattr(drawn, "shares") else drawn.hulls) == 3
+
+
+def test_bins_without_scores():
+    """Bins that hold none of the scores are refused with the range of these."""
+    with pytest.raises(ValueError, match=r"bins must hold some of the scores, which lie in \[0.1"):
+        ScoreDistributionDisplay.from_predictions(
+            [0.1, 0.9], sensitive_features=[0, 1], bins=[2, 3, 4]
+        )
 
 
 def kept(constraint, moments, sums):
@@ -492,7 +552,12 @@ def test_histograms_and_thresholds(thresholds):
 def test_scores_that_thresholds_came_from(thresholds):
     """Without rows the out-of-fold scores are drawn."""
     display = ScoreDistributionDisplay.from_estimator(thresholds)
-    assert sum(display.count.values()) == len(Y)
+    score = cross_val_predict(LogisticRegression(), WITH_GROUP, Y, cv=3, method="predict_proba")
+    for g, label in enumerate(display.shares):
+        inside = score[g == GROUPS, 1]
+        assert display.count[label] == len(inside)
+        expected = np.histogram(inside, display.edges)[0] / len(inside)
+        np.testing.assert_allclose(display.shares[label], expected)
 
 
 def test_strips_on_small_axes_are_mostly_bars():

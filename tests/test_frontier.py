@@ -402,6 +402,34 @@ def test_an_estimator_that_wraps_no_model():
     assert found.knob[-1] == 1.0
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"knob": "constraint__max_difference", "knob_values": KNOBS, "max_differences": None}],
+)
+def test_plain_model_of_bounded_scores(options):
+    """Where mean scores are bounded, not decisions, the plain model is still without a bound."""
+    X, y, groups = make_group_classification(
+        900, base_rates=(0.9, 0.1), class_sep=2.0, group_sep=2.0, random_state=0
+    )
+    estimator = ConstrainedLogisticRegression(DemographicParity(max_difference=0.1), finish=None)
+    folds = {"cv": FOLDS, "sensitive_features": groups}
+    found = fairness_frontier(estimator, X, y, **({"max_differences": KNOBS} | options | folds))
+    plain = [
+        LogisticRegression().fit(X[train], y[train]).score(X[test], y[test])
+        for train, test in FOLDS.split(X, y)
+    ]
+    np.testing.assert_allclose(found.base_fold_scores, plain, atol=2e-3)
+
+
+def test_a_fold_without_weight():
+    """A fold whose test rows all have weight zero is refused by its number."""
+    weight = np.ones(len(Y))
+    folds = [(train, test) for train, test in FOLDS.split(X, Y)]
+    weight[folds[1][1]] = 0.0
+    with pytest.raises(ValueError, match=r"All test rows of fold 2 of 3 have sample_weight 0"):
+        measured(cv=folds, sample_weight=weight)
+
+
 def test_the_axis_is_what_turns():
     """Of an `AllOf` the first criterion with a difference bound is the axis; without one, none."""
     both = AllOf([DemographicParity(min_ratio=0.5), EqualOpportunity(max_difference=0.05)])
@@ -753,6 +781,17 @@ def test_comparison_by_hand():
     assert said[0.02, "base", "strict"].verdict == "not reached by base"
     assert "no difference shown" in str(found)
     assert found.to_frame().shape == (12, 7)
+
+
+def test_comparison_does_not_depend_on_the_order():
+    """Where training sets differ in size the interval is that of the smaller, in any order."""
+    one = hand_made([0.70], [0.05], spread=0.01, test_ratio=0.5)
+    other = hand_made([0.72], [0.05], spread=0.03, test_ratio=2.0)
+    found = [
+        next(iter(compare_frontiers(frontiers, at=0.05)))
+        for frontiers in ({"a": one, "b": other}, {"b": other, "a": one})
+    ]
+    assert found[0].upper - found[0].lower == pytest.approx(found[1].upper - found[1].lower)
 
 
 def test_intervals_cover():

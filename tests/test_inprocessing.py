@@ -633,6 +633,18 @@ def test_difference_of_mean_scores_is_of_the_fitted_criterion():
     assert clf.score_disparity_ == before == pytest.approx(0.1, abs=1e-9)
 
 
+def test_turning_to_and_fro_leaves_no_trace():
+    """A knob that was asked for once adds nothing when it is asked for again."""
+    clf = fit(ODDS)
+    for _ in range(2):
+        for knob in (0.1, 0.05):
+            clf.at(max_difference=knob)
+        size = len(pickle.dumps(clf))
+    for _ in range(5):
+        clf.at(max_difference=0.1)
+    assert len(pickle.dumps(clf)) == size
+
+
 def test_a_path_that_fails_leaves_nothing(monkeypatch):
     """If a solver fails on the way nothing of the path is kept, and a second call is whole."""
     clf = fit(ODDS)
@@ -676,4 +688,6 @@ def test_german_credit():
     young = data["age"] <= 25
     clf = fit(EqualOpportunity(max_difference=0.02), numbers, y, young, pos_label="good")
     assert clf.disparity_ <= 0.02 + 1e-9
-    assert clf.cost_ <= 0.3
+    plain = exact().fit(numbers, y)
+    # A constant decision costs 0.3.
+    assert clf.cost_ <= np.mean(plain.predict(numbers) != y) + 0.01

@@ -681,6 +681,20 @@ def test_what_the_fit_rests_on_cannot_change_at_another_knob(change):
         small_fit().set_params(tol=-1.0).at(max_difference=0.1)
 
 
+def test_parameters_of_the_learner_cannot_change_at_another_knob():
+    """Models of one pool are of one learner."""
+    clf = ReductionClassifier(
+        DecisionTreeClassifier(max_depth=2), DemographicParity(max_difference=0.2)
+    )
+    clf.fit(X, Y, sensitive_features=GROUPS).set_params(estimator__max_depth=12)
+    with pytest.raises(ValueError, match=r"another value of estimator__max_depth\. Call"):
+        clf.at(max_difference=0.05)
+    clf.set_params(estimator__max_depth=2)
+    other = clf.at(max_difference=0.05).set_params(estimator__max_depth=12)
+    with pytest.raises(ValueError, match="estimator__max_depth"):
+        other.at(max_difference=0.1)
+
+
 class SingleScores(LinearSVC):
     """Scores in single precision, so dense that midpoints do not fit between them."""
 

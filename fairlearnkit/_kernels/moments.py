@@ -48,10 +48,10 @@ class Conditions(Protocol):
     Programmes with conditions are solved by whoever states them.
     """
 
-    def violation(self, moments: "Moments", rates: Float) -> float:
+    def violation(self, rates: Float) -> float:
         """Return how far the worst condition is missed, in its own unit; 0 where all are met."""
 
-    def worth(self, moments: "Moments", rate_price: Float) -> float:
+    def worth(self, rate_price: Float) -> float:
         """Return the largest total of price times rate over the free rows within conditions."""
 
     def cheapest(
@@ -223,9 +223,17 @@ def group_rates(moments: Moments, sums: Float) -> Float:
 
 
 def overall_rates(moments: Moments, rates: Float) -> Float:
-    """Return each event's rate over all its rows, shape ``(n_events,)``; NaN where it has none."""
-    total = np.bincount(moments.event, moments.share * rates, minlength=moments.n_events)
-    return np.where(units_compared(moments) > 0, total, np.nan)
+    """Return each event's rate over all its rows, shape ``(..., n_events)``; NaN without rows."""
+    total = np.full((*rates.shape[:-1], moments.n_events), np.nan)
+    if rates.shape[-1]:
+        start = _first_rows(moments)
+        total[..., moments.event[start]] = np.add.reduceat(moments.share * rates, start, axis=-1)
+    return total
+
+
+def _first_rows(moments: Moments) -> Int:
+    """Return the first row of each event that has rows."""
+    return np.flatnonzero(np.diff(moments.event, prepend=-1))
 
 
 def units_compared(moments: Moments) -> Int:
@@ -235,19 +243,20 @@ def units_compared(moments: Moments) -> Int:
 
 def _extremes(moments: Moments, rates: Float) -> tuple[Float, Float]:
     """Return the smallest and the largest rate of each event; NaN for an event without rows."""
-    smallest = np.full(moments.n_events, np.nan)
-    largest = np.full(moments.n_events, np.nan)
-    if len(rates):
-        start = np.flatnonzero(np.diff(moments.event, prepend=-1))
-        smallest[moments.event[start]] = np.minimum.reduceat(rates, start)
-        largest[moments.event[start]] = np.maximum.reduceat(rates, start)
+    smallest = np.full((*rates.shape[:-1], moments.n_events), np.nan)
+    largest = smallest.copy()
+    if rates.shape[-1]:
+        start = _first_rows(moments)
+        smallest[..., moments.event[start]] = np.minimum.reduceat(rates, start, axis=-1)
+        largest[..., moments.event[start]] = np.maximum.reduceat(rates, start, axis=-1)
     return smallest, largest
 
 
 def differences(moments: Moments, rates: Float) -> Float:
     """Return each event's largest difference between units, or to the overall rate.
 
-    NaN where fewer than two units have the rate: nothing is compared.
+    Of shape ``(..., n_events)``, from rates of shape ``(..., n_rows)``. NaN where fewer than two
+    units have the rate: nothing is compared.
     """
     smallest, largest = _extremes(moments, rates)
     overall = overall_rates(moments, rates)
@@ -259,7 +268,8 @@ def differences(moments: Moments, rates: Float) -> Float:
 def ratios(moments: Moments, rates: Float) -> Float:
     """Return each event's smallest ratio between units, or to the overall rate; 0/0 is 1.
 
-    NaN where fewer than two units have the rate: nothing is compared.
+    Of shape ``(..., n_events)``, from rates of shape ``(..., n_rows)``. NaN where fewer than two
+    units have the rate: nothing is compared.
     """
     smallest, largest = _extremes(moments, rates)
     overall = overall_rates(moments, rates)
@@ -300,7 +310,7 @@ def violations(moments: Moments, rates: Float) -> Float:
     parity = np.where(units_compared(moments) > 1, excess, -np.inf)
     missed = -np.inf
     if moments.conditions is not None:
-        missed = moments.conditions.violation(moments, rates)
+        missed = moments.conditions.violation(rates)
     below, above = moments.bound - smallest, overall - moments.bound
     beyond = np.choose(moments.kind, [parity, below, above, np.full_like(parity, missed)])
     return np.where(units_compared(moments) > 0, beyond, -np.inf)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fairlearnkit._kernels.linear_program import LinearProgram, solve_linear_program
-from fairlearnkit._kernels.moments import Moments, units_compared
+from fairlearnkit._kernels.moments import Moments, differences, ratios, units_compared
 
 Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
@@ -119,28 +119,13 @@ def disparities(moments: Moments, rates: Float) -> Float:
     ndarray of shape (...)
         Disparity of each.
     """
-    start = np.flatnonzero(np.diff(moments.event, prepend=-1))
-    event = moments.event[start]
-    lowest = np.minimum.reduceat(rates, start, axis=-1)
-    highest = np.maximum.reduceat(rates, start, axis=-1)
-    overall = np.add.reduceat(moments.share * rates, start, axis=-1)
-    to_overall, compared = moments.to_overall[event], units_compared(moments)[event] > 1
+    # Events that compare nothing are NaN, which both pass over.
+    worst: Float
     if moments.is_ratio.any():
-        between, below, above = (
-            np.where(denominator == 0, 1.0, numerator / np.where(denominator == 0, 1, denominator))
-            for numerator, denominator in (
-                (lowest, highest),
-                (lowest, overall),
-                (overall, highest),
-            )
-        )
-        ratio = np.where(to_overall, np.minimum(np.minimum(below, above), 1.0), between)
-        smallest: Float = ratio[..., compared].min(axis=-1)
-        return smallest
-    from_overall = np.maximum(np.maximum(highest - overall, overall - lowest), 0.0)
-    difference = np.where(to_overall, from_overall, highest - lowest)
-    largest: Float = difference[..., compared].max(axis=-1)
-    return largest
+        worst = np.fmin.reduce(ratios(moments, rates), axis=-1)
+    else:
+        worst = np.fmax.reduce(differences(moments, rates), axis=-1)
+    return worst
 
 
 class Mixture(NamedTuple):

@@ -187,9 +187,7 @@ def _columns(known: Decisions, moments: Moments) -> tuple[sparse.csr_array, Int]
 _NEARER = 1e-8
 
 
-def nearest_mixture(
-    pool: Pool, moments: Moments, upper: Float, lower: Float, *, grow: bool = True
-) -> Relaxation:
+def nearest_mixture(pool: Pool, moments: Moments, upper: Float, lower: Float) -> Relaxation:
     """Return the mixture that needs the least relaxation of the bounds.
 
     Parameters
@@ -200,8 +198,6 @@ def nearest_mixture(
         Rates and bounds.
     upper, lower : ndarray of shape (n_events,)
         What gives way, as in `least_relaxation`.
-    grow : bool, default=True
-        Whether the pool may grow.
 
     Returns
     -------
@@ -211,7 +207,7 @@ def nearest_mixture(
     while True:
         known = pool.decisions()
         nearest = least_relaxation(*_columns(known, moments), moments, upper, lower)
-        if not grow or not nearest.amount:
+        if not nearest.amount:
             return nearest
         price = nearest.rate_price
         least = (group_rates(moments, known.sums) @ price).min() - _NEARER
@@ -282,7 +278,7 @@ def worth(moments: Moments, prices: Prices, bound_then: Float) -> float:
     of_event = np.choose(moments.kind, [parity, -bound * lower, bound * upper, nothing])
     total = float(of_event.sum())
     if moments.conditions is not None:
-        total += moments.conditions.worth(moments, rate_price(moments, *prices))
+        total += moments.conditions.worth(rate_price(moments, *prices))
     return total
 
 
@@ -344,5 +340,13 @@ def settle(pool: Pool, moments: Moments, tol: float) -> Mixture:
     """
     mixture = cheapest_mixture(pool, moments, tol)
     prices = Prices(mixture.upper_price, mixture.lower_price)
-    pool.lines(moments).append(Line(prices, moments.bound, mixture.rate_price))
+    lines = pool.lines(moments)
+    # The same prices, as from the same bound once more, say nothing new.
+    if not any(_same_prices(line, prices, mixture.rate_price) for line in lines):
+        lines.append(Line(prices, moments.bound, mixture.rate_price))
     return mixture
+
+
+def _same_prices(line: Line, prices: Prices, rate_price: Float) -> bool:
+    pairs = zip((*line.prices, line.rate_price), (*prices, rate_price), strict=True)
+    return all(np.array_equal(known, new) for known, new in pairs)
