@@ -57,7 +57,7 @@ numpydoc_validation_exclude = {
     # Made by a function: attributes are documented, not the constructor.
     r"\.(FrontierComparison|GroupRates|Mixture|ParetoFrontier|Selection)$",
     r"\.(AuditReport|CriterionFinding|GroupRate|GroupScore|Resamples|ScoreBin)$",
-    r"\.(SubgroupAudit|SubgroupRule)$",
+    r"\.(SubgroupAudit|SubgroupCandidate|SubgroupRule)$",
 }
 
 bibtex_bibfiles = ["references.bib", "references_maths.bib"]

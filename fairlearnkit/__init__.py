@@ -2,7 +2,7 @@
 
 from fairlearnkit import datasets, display, exceptions, metrics
 from fairlearnkit._base import CostFrontier
-from fairlearnkit.audit import AuditReport, SubgroupAudit, audit, audit_estimator, audit_subgroups
+from fairlearnkit.audit import AuditReport, audit, audit_estimator
 from fairlearnkit.constraints import (
     AllOf,
     Capacity,
@@ -22,6 +22,7 @@ from fairlearnkit.frontier import ParetoFrontier, compare_frontiers, fairness_fr
 from fairlearnkit.inprocessing import ConstrainedLogisticRegression
 from fairlearnkit.postprocessing import GroupThresholdClassifier
 from fairlearnkit.reductions import ReductionClassifier
+from fairlearnkit.subgroups import SubgroupAudit, audit_subgroups
 
 __version__ = "0.1.0.dev0"
 
