@@ -1,11 +1,13 @@
 """Other packages, each in a virtual environment of its own."""
 
+import json
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,3 +80,26 @@ def fit_peer(
             return "failed"
         with np.load(folder / "fit.npz") as found:
             return PeerFit(float(found["seconds"]), found["decision"])
+
+
+def run(
+    python: Path, folder: Path, task: dict[str, Any]
+) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
+    """Run a task of peers/run.py on the splits in a folder; yield the splits that it did.
+
+    Where it fails or exceeds its limit, what it says goes to the error stream.
+    """
+    for old in folder.glob("fit_*.npz"):
+        old.unlink()
+    (folder / "task.json").write_text(json.dumps(task))
+    command = [str(python), str(_HERE / "peers" / "run.py"), str(folder)]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        print(
+            f"{task['method']} ended with {done.returncode}: {done.stderr[-1500:]}",
+            file=sys.stderr,
+        )
+    for split in task["splits"]:
+        if (fit := folder / f"fit_{split}.npz").exists():
+            with np.load(fit) as found:
+                yield split, dict(found)
