@@ -32,17 +32,21 @@ def accepted_shares(decision: Float, cell: Int) -> Float:
     return share
 
 
-def frontier(criterion: Any, knobs: Float, shares: Float, sizes: Int, ratio: float) -> Any:
-    """Return the frontier of rules, the last of which is the model without a constraint.
+def frontier(
+    criterion: Any, knobs: Float, shares: Float, ends: Float, sizes: Int, ratio: float
+) -> ParetoFrontier:
+    """Return the frontier of a method's rules and of what may be mixed with them.
 
     Parameters
     ----------
     criterion : Criterion
         Whose gap is the horizontal axis.
-    knobs : ndarray of shape (n_rules - 1,)
-        What was asked of all rules but the last.
-    shares : ndarray of shape (n_splits, n_rules, 4)
-        Shares accepted of each cell.
+    knobs : ndarray of shape (n_knobs,)
+        What was asked for.
+    shares : ndarray of shape (n_splits, n_knobs, 4)
+        Shares accepted of each cell by the rule at each knob.
+    ends : ndarray of shape (n_splits, n_ends, 4)
+        The same of rules that any method has; the last one is the model without a constraint.
     sizes : ndarray of shape (n_splits, 4)
         Held-out rows of each cell.
     ratio : float
@@ -51,8 +55,9 @@ def frontier(criterion: Any, knobs: Float, shares: Float, sizes: Int, ratio: flo
     Returns
     -------
     ParetoFrontier
-        What `fairness_frontier` would have measured.
+        What `fairness_frontier` would have measured; the knobs of the ends are NaN.
     """
+    shares = np.concatenate([shares, ends], axis=1)
     moments = [criterion._moments_of_mass(size.reshape(2, 2).astype(float)) for size in sizes]
     rates = [
         group_rates(m, (share * size).reshape(-1, 2, 2))
@@ -64,7 +69,7 @@ def frontier(criterion: Any, knobs: Float, shares: Float, sizes: Int, ratio: flo
     constant = weight[:, POSITIVE].sum(axis=1).mean()
     return ParetoFrontier(
         knob_name="max_difference",
-        knob=np.append(knobs, 1.0),
+        knob=np.append(knobs, np.full(ends.shape[1], np.nan)),
         criteria=(criterion,),
         score_name="accuracy",
         fold_scores=accuracy,

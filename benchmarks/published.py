@@ -134,14 +134,14 @@ def beside(
     Each split gives a function that makes the rules, the model without a constraint as a
     decision, the held-out rows, and test rows over training rows.
     """
-    shares, sizes = [], []
+    shares, ends, sizes = [], [], []
     for make, plain, test, _ in splits:
         cell = cells(test.y, test.group)
-        decisions = [rule(test) for rule in make().values()]
-        decisions.append(plain(test))
-        shares.append([accepted_shares(decision, cell) for decision in decisions])
+        shares.append([accepted_shares(rule(test), cell) for rule in make().values()])
+        ends.append([accepted_shares(plain(test), cell)])
         sizes.append(np.bincount(cell, minlength=4))
-    found = frontier(criterion, np.array(KNOBS), np.array(shares), np.array(sizes), splits[0][3])
+    arrays = (np.array(part) for part in (KNOBS, shares, ends, sizes))
+    found = frontier(criterion, *arrays, splits[0][3])
     base = f"{found.base_score:.4f} / {found.base_disparity:.4f}"
     lines = []
     for point in points:
@@ -437,8 +437,8 @@ def thresholds_frontier() -> list[list[Any]]:
             if python is None:
                 continue
             task = {"method": method, "learner": "given score", "criterion": "equalized odds"}
-            task |= {"knobs": knobs, "splits": [0], "limit": 600}
-            for _, fit in run(python, Path(name), task):
+            task |= {"knobs": knobs, "splits": [0]}
+            for _, _, fit in run(python, Path(name), [task], 600):
                 seconds[method] = float(fit["seconds"])
     ours = seconds["group thresholds"]
     lines = []

@@ -1,11 +1,11 @@
-"""Run one method over splits, in whatever environment its package lives: run.py FOLDER
+"""Run methods over splits, in whatever environment their package lives: run.py FOLDER SECONDS
 
-Reads from FOLDER data.npz (X, label and group by row; train and test, rows by split) and task.json
-(method, learner, criterion, knobs: largest gaps between groups, which splits, and the most
-processor seconds that it may take). Writes fit_<split>.npz for each
-split: acceptance probability of each test row at each knob, before any draw; processor seconds
-and fits of the base learner for all knobs together; peak memory beyond the data. One column of X
-with the learner "given score" is a score: nothing but thresholds is then fitted.
+Reads from FOLDER data.npz (X, label and group by row; train and test, rows by split) and
+tasks.json, a list of: method, learner, criterion, knobs (largest gaps between groups) and splits.
+Writes fit_<task>_<split>.npz for each split: acceptance probability of each test row at each knob,
+before any draw; processor seconds and fits of the base learner for all knobs together; peak memory
+beyond what was in use. Ends when all of it takes more processor seconds than given. One column of
+X with the learner "given score" is a score: nothing but thresholds is then fitted.
 """
 
 import inspect
@@ -422,34 +422,36 @@ def _kilobytes(name):
     return int(next(line for line in lines if line.startswith(f"{name}:")).split()[1])
 
 
+def fit_split(task, data, train, test):
+    """Return what one method decides on one split, and what it took."""
+    X, y, group = data
+    method, learner = METHODS[task["method"]], clone(LEARNERS[task["learner"]])
+    Counted.fits, before, start = 0, forget_peak(), time.process_time()
+    rules = method(learner, task["criterion"], task["knobs"], X[train], y[train], group[train])
+    seconds, fits = time.process_time() - start, Counted.fits
+    kilobytes = peak_kilobytes() - before
+    accept = np.array([rule(X[test], group[test]) for rule in rules], dtype=np.float32)
+    return {"accept": accept, "seconds": seconds, "fits": fits, "kilobytes": kilobytes}
+
+
 def main():
-    """Run every split, and write each as soon as it is done."""
+    """Run every task on its splits, and write each split as soon as it is done."""
     warnings.filterwarnings("ignore")
     logging.disable(logging.ERROR)
-    folder = Path(sys.argv[1])
-    task = json.loads((folder / "task.json").read_text())
-    method, learner = METHODS[task["method"]], LEARNERS[task["learner"]]
-    knobs = task["knobs"]
+    folder, limit = Path(sys.argv[1]), int(sys.argv[2])
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
     with np.load(folder / "data.npz") as file:
-        X, y, group = file["X"], file["label"], file["group"]
-        splits = list(zip(file["train"], file["test"], strict=True))
-    resource.setrlimit(resource.RLIMIT_CPU, (task["limit"], task["limit"]))
-    # Imports and first calls are no part of the method's time.
-    cell = 2 * group + y
+        data = file["X"], file["label"], file["group"]
+        train, test = file["train"], file["test"]
+    cell = 2 * data[2] + data[1]
     few = np.concatenate([np.flatnonzero(cell == c)[:50] for c in range(4)])
-    for rule in method(clone(learner), task["criterion"], knobs[-1:], X[few], y[few], group[few]):
-        rule(X[few], group[few])
-    for i in task["splits"]:
-        train, test = splits[i]
-        given = (X[train], y[train], group[train])
-        Counted.fits, before, start = 0, forget_peak(), time.process_time()
-        rules = method(clone(learner), task["criterion"], knobs, *given)
-        seconds, fits = time.process_time() - start, Counted.fits
-        memory = peak_kilobytes() - before
-        accept = np.array([rule(X[test], group[test]) for rule in rules], dtype=np.float32)
-        part = folder / f"part_{i}.npz"
-        np.savez(part, accept=accept, seconds=seconds, fits=fits, kilobytes=memory)
-        part.rename(folder / f"fit_{i}.npz")
+    for i, task in enumerate(json.loads((folder / "tasks.json").read_text())):
+        # Imports and first calls are no part of a method's time.
+        fit_split(task | {"knobs": task["knobs"][-1:]}, data, few, few)
+        for split in task["splits"]:
+            fit = fit_split(task, data, train[split], test[split])
+            np.savez(folder / "part.npz", **fit)
+            (folder / "part.npz").rename(folder / f"fit_{i}_{split}.npz")
 
 
 if __name__ == "__main__":
