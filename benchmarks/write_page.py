@@ -138,25 +138,29 @@ def verdicts(found: pd.DataFrame) -> list[list[Any]]:
 
 def losses(found: pd.DataFrame) -> list[list[Any]]:
     """Return every comparison that a peer wins by its whole interval."""
+    case = ["data", "learner", "criterion"]
+    noise = found[found["method"] == "an equal rule"].set_index(case)["value"]
     leads = found[(found["measure"] == "lead in accuracy") & (found["low"] > 0)]
-    lines = [["data", "learner", "criterion", "gap", "other method", "ours", "its lead"]]
+    lines = [["data; learner; criterion", "gap", "noise", "other method", "ours", "its lead"]]
     for _, row in leads.iterrows():
         lead = f"{row['value']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]"
-        where = [NAMES[row["data"]], row["learner"], row["criterion"], f"{row['gap']:g}"]
-        lines.append([*where, row["method"], shown(row["against"]), lead])
+        where = f"{NAMES[row['data']]}; {row['learner']}; {row['criterion']}"
+        floor = f"{noise[tuple(row[case])]:.3f}"
+        gap = f"{row['gap']:g}"
+        lines.append([where, gap, floor, row["method"], shown(row["against"]), lead])
     return lines
 
 
-def areas(found: pd.DataFrame, learner: str) -> list[list[Any]]:
-    """Return the normalised hypervolume of each method on each data set."""
-    part = found[(found["measure"] == "hypervolume") & (found["learner"] == learner)]
-    part = part.assign(case=part["data"].map(NAMES) + "; " + part["criterion"])
-    table = part.pivot(index="case", columns="method", values="value")
-    order = [method for method in STYLES if method in table]
-    table = table.loc[list(dict.fromkeys(part["case"])), order]
-    lines = [["data; criterion", *(shown(method) for method in order)]]
-    for case, row in table.iterrows():
-        lines.append([case, *("" if pd.isna(value) else f"{value:.3f}" for value in row)])
+def areas(found: pd.DataFrame, methods: dict[str, Any]) -> list[list[Any]]:
+    """Return the normalised hypervolume of methods on each data set."""
+    part = found[(found["measure"] == "hypervolume") & found["method"].isin(methods)]
+    lines = [["data; learner; criterion", *(shown(method) for method in methods)]]
+    for (data, learner, criterion), here in part.groupby(
+        ["data", "learner", "criterion"], sort=False
+    ):
+        value = here.set_index("method")["value"]
+        values = [f"{value[method]:.2f}" if method in value else "" for method in methods]
+        lines.append([f"{NAMES[data]}; {learner}; {criterion}", *values])
     return lines
 
 
@@ -211,8 +215,8 @@ def main() -> None:
             save(name, frontier_picture(found, criterion, methods))
     write("verdicts", verdicts(found))
     write("losses", losses(found))
-    write("areas_logistic", areas(found, LOGISTIC))
-    write("areas_boosting", areas(found, "gradient boosting"))
+    write("areas_aware", areas(found, AWARE))
+    write("areas_blind", areas(found, BLIND))
     costs = pd.read_csv(HERE / "results" / "compare_costs.csv")
     save("growth", growth_picture(costs))
     write("costs", cost_table(costs))
