@@ -124,30 +124,41 @@ def growth_picture(costs: pd.DataFrame) -> Any:
 # Tables
 
 
+CASE = ["data", "learner", "criterion"]
+
+
+def leads_with_noise(found: pd.DataFrame) -> pd.DataFrame:
+    """Return all paired differences, each with the gap that an equal rule would show."""
+    noise = found[found["method"] == "an equal rule"].set_index(CASE)["value"].rename("noise")
+    return found[found["measure"] == "lead in accuracy"].join(noise, on=CASE)
+
+
 def verdicts(found: pd.DataFrame) -> list[list[Any]]:
-    """Return how often each peer is better, worse or neither, by the 95 % interval."""
-    leads = found[found["measure"] == "lead in accuracy"]
-    lines = [
-        ["other method", "ours", "comparisons", "ours better", "no difference", "theirs better"]
-    ]
+    """Return how often each peer is better or worse by the 95 % interval."""
+    splits = found[found["measure"] == "splits"].groupby("method")["value"]
+    counted = ["comparisons", "ours better", "theirs better"]
+    above = [f"above the noise: {counted[0]}", *counted[1:]]
+    lines = [["other method", "ours", "splits", *counted, *above]]
+    leads = leads_with_noise(found)
     for (method, own), part in leads.groupby(["method", "against"], sort=False):
-        worse, better = (part["high"] < 0).sum(), (part["low"] > 0).sum()
-        lines.append([method, shown(own), len(part), worse, len(part) - worse - better, better])
+        of_method = splits.get_group(method)
+        fewest, most = int(of_method.min()), int(of_method.max())
+        line = [method, shown(own), f"{fewest}" if fewest == most else f"{fewest} to {most}"]
+        for these in (part, part[part["gap"] >= part["noise"]]):
+            line += [len(these), (these["high"] < 0).sum(), (these["low"] > 0).sum()]
+        lines.append(line)
     return lines
 
 
 def losses(found: pd.DataFrame) -> list[list[Any]]:
     """Return every comparison that a peer wins by its whole interval."""
-    case = ["data", "learner", "criterion"]
-    noise = found[found["method"] == "an equal rule"].set_index(case)["value"]
-    leads = found[(found["measure"] == "lead in accuracy") & (found["low"] > 0)]
     lines = [["data; learner; criterion", "gap", "noise", "other method", "ours", "its lead"]]
-    for _, row in leads.iterrows():
+    leads = leads_with_noise(found)
+    for _, row in leads[leads["low"] > 0].iterrows():
         lead = f"{row['value']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]"
         where = f"{NAMES[row['data']]}; {row['learner']}; {row['criterion']}"
-        floor = f"{noise[tuple(row[case])]:.3f}"
-        gap = f"{row['gap']:g}"
-        lines.append([where, gap, floor, row["method"], shown(row["against"]), lead])
+        numbers = [f"{row['gap']:g}", f"{row['noise']:.3f}"]
+        lines.append([where, *numbers, row["method"], shown(row["against"]), lead])
     return lines
 
 
@@ -209,6 +220,7 @@ def main() -> None:
     mpl.rcParams |= {"svg.fonttype": "none", "svg.hashsalt": "fairlearnkit", "font.size": 9}
     PLACE.mkdir(parents=True, exist_ok=True)
     found = pd.read_csv(HERE / "results" / "compare.csv")
+    found["value"] = pd.to_numeric(found["value"], errors="coerce")  # versions are words
     for criterion in CRITERIA:
         for kind, methods in (("aware", AWARE), ("blind", BLIND)):
             name = f"frontiers_{kind}_{criterion.split()[1]}"
