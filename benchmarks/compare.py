@@ -275,7 +275,12 @@ def growth_runs() -> None:
     """Time thresholds on given scores, and blind methods around logistic regression, by rows."""
     aware = [name for name in TIMED if METHODS[name].aware]
     blind = [name for name in TIMED if not METHODS[name].aware]
-    for learner, names, sizes in (("given score", aware, GROWTH), (LOGISTIC, blind, GROWTH[:-1])):
+    # Criteria that bind on these rows, and that all of the methods have.
+    parts = (
+        ("given score", "equalized odds", aware, GROWTH),
+        (LOGISTIC, "demographic parity", blind, GROWTH[:-1]),
+    )
+    for learner, criterion, names, sizes in parts:
         for n_rows in sizes:
             X, label, group = make_group_classification(
                 n_rows, n_features=10, base_rates=(0.5, 0.3), random_state=0
@@ -287,8 +292,6 @@ def growth_runs() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 np.savez(Path(folder) / "data.npz", **arrays, test=every[:, :1000])
                 for name in names:
-                    # scikit-lego has no equalized odds.
-                    criterion = "demographic parity" if name == "scikit-lego" else BOTH[1]
                     where = ["growth", "made up", learner, criterion, name]
                     cost_run(Path(folder), where, n_rows, (0.02,))
 
@@ -380,15 +383,45 @@ def summary() -> Iterator[list[Any]]:
 
 
 def summary_of(part: pd.DataFrame, sizes: NDArray[Any], criterion: str) -> Iterator[list[Any]]:
-    """Return the lines of one data set, learner and criterion."""
+    """Return the lines of one data set, learner and criterion.
+
+    Leads are on the splits that two methods have; all else on those that all of a kind have.
+    """
     of_method = frontiers(part, sizes, criterion)
     first = next(iter(of_method.values()))
-    yield ["plain", "accuracy", "", "", *interval(first.base_fold_scores, RATIO)]
-    yield ["plain", "gap", "", "", *interval(first.base_fold_disparities, RATIO)]
     yield ["constant", "accuracy", "", "", first.constant_score, "", ""]
     yield ["an equal rule", "gap", "", "", noise(first, sizes, criterion), "", ""]
+    for kind in ("aware", "blind"):
+        same = {n: f for n, f in of_method.items() if METHODS[n].aware == (kind == "aware")}
+        if same:
+            yield from summary_of_kind(part, same, kind)
+    for name, own in product(of_method, of_method):
+        if METHODS[name].peer is None or METHODS[own].peer is not None:
+            continue
+        if METHODS[name].aware != METHODS[own].aware:
+            continue
+        n = min(len(of_method[name].fold_scores), len(of_method[own].fold_scores))
+        its, ours = (
+            scores_within(first_splits(of_method[method], n), np.array(GAPS))
+            for method in (name, own)
+        )
+        for gap, lead in zip(GAPS, its - ours, strict=True):
+            yield [name, "lead in accuracy", gap, own, *interval(lead, RATIO)]
+
+
+def summary_of_kind(
+    part: pd.DataFrame, of_method: dict[str, ParetoFrontier], kind: str
+) -> Iterator[list[Any]]:
+    """Return the lines of methods that know the same at prediction, on the splits of all."""
+    n = min(len(found.fold_scores) for found in of_method.values())
+    shared = {name: first_splits(found, n) for name, found in of_method.items()}
+    first = next(iter(shared.values()))
+    plain = f"plain, beside {kind}"
+    yield [plain, "splits", "", "", n, "", ""]
+    yield [plain, "accuracy", "", "", *interval(first.base_fold_scores, RATIO)]
+    yield [plain, "gap", "", "", *interval(first.base_fold_disparities, RATIO)]
     levels = (np.arange(N_LEVELS) + 0.5) / N_LEVELS * first.base_disparity
-    for name, found in of_method.items():
+    for name, found in shared.items():
         once = part[part["method"] == name].drop_duplicates("split")
         yield [name, "splits", "", "", len(once), "", ""]
         knobs = found.knob[np.isfinite(found.knob)]
@@ -404,18 +437,6 @@ def summary_of(part: pd.DataFrame, sizes: NDArray[Any], criterion: str) -> Itera
         room = first.base_score - first.constant_score
         share = worth.mean(axis=0) / room
         yield [name, "hypervolume", "", "", *interval(share, RATIO)]
-    for name, own in product(of_method, of_method):
-        if METHODS[name].peer is None or METHODS[own].peer is not None:
-            continue
-        if METHODS[name].aware != METHODS[own].aware:
-            continue
-        n = min(len(of_method[name].fold_scores), len(of_method[own].fold_scores))
-        its, ours = (
-            scores_within(first_splits(of_method[method], n), np.array(GAPS))
-            for method in (name, own)
-        )
-        for gap, lead in zip(GAPS, its - ours, strict=True):
-            yield [name, "lead in accuracy", gap, own, *interval(lead, RATIO)]
 
 
 # Cells over which each rate is taken, group by group.
