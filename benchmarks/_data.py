@@ -34,7 +34,7 @@ def load(name: str, subset: str = "all") -> Data | None:
     if name == "german credit":
         frame, label = load_german_credit(return_X_y=True, as_frame=True)
         return _numbers(frame.drop(columns="age"), label == "good", frame["age"] <= 25)
-    frame = _read(FILES[name])
+    frame = read(name)
     if frame is None:
         return None
     if name == "compas":
@@ -73,9 +73,10 @@ FILES = {
 }
 
 
-def _read(file: str) -> pd.DataFrame | None:
+def read(name: str) -> pd.DataFrame | None:
+    """Return a data set from the folder as it lies there; None where it is not at hand."""
     folder = os.environ.get("FAIRLEARNKIT_DATA")
-    path = Path(folder or "") / f"{file}.csv.gz"
+    path = Path(folder or "") / f"{FILES[name]}.csv.gz"
     return pd.read_csv(path) if folder and path.exists() else None
 
 

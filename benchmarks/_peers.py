@@ -1,11 +1,13 @@
 """Other packages, each in a virtual environment of its own."""
 
+import json
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +61,32 @@ def create_environment(peer: str) -> Path | None:
     return python
 
 
+Task = dict[str, Any]
+
+
+def run(
+    python: Path, folder: Path, tasks: list[Task], limit: int
+) -> Iterator[tuple[Task, int, dict[str, NDArray[Any]]]]:
+    """Have peers/run.py do tasks in a folder; yield task, split and what it found.
+
+    Where it fails or takes more processor seconds than the limit, only what was done by then is
+    yielded, and what it says goes to the error stream.
+    """
+    for old in folder.glob("fit_*.npz"):
+        old.unlink()
+    (folder / "tasks.json").write_text(json.dumps(tasks))
+    command = [str(python), str(_HERE / "peers" / "run.py"), str(folder), str(limit)]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        methods = ", ".join(dict.fromkeys(task["method"] for task in tasks))
+        print(f"{methods} ended with {done.returncode}: {done.stderr[-1500:]}", file=sys.stderr)
+    for i, task in enumerate(tasks):
+        for split in task["splits"]:
+            if (fit := folder / f"fit_{i}_{split}.npz").exists():
+                with np.load(fit) as found:
+                    yield task, split, dict(found)
+
+
 def fit_peer(
     python: Path | None, peer: str, criterion: str, bound: float, data: dict[str, NDArray]
 ) -> PeerFit | str:
@@ -67,14 +95,17 @@ def fit_peer(
         return "not installed"
     if peer == "fairlearn" and criterion == "equalized_odds" and bound > 0:
         return "no tolerance"
+    every = np.arange(len(data["label"]))[None]
+    task = {
+        "method": {"fairlearn": "fairlearn thresholds", "error_parity": "error-parity"}[peer],
+        "learner": "given score",
+        "criterion": criterion.replace("_", " "),
+        "knobs": [bound],
+        "splits": [0],
+    }
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        np.savez(folder / "data.npz", **data)
-        script = _HERE / "peers" / f"fit_{peer}.py"
-        command = [str(python), str(script), name, criterion, str(bound)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            print(f"{peer} failed:\n{done.stderr[-2000:]}", file=sys.stderr)
-            return "failed"
-        with np.load(folder / "fit.npz") as found:
-            return PeerFit(float(found["seconds"]), found["decision"])
+        arrays = {"X": data["score"][:, None], "label": data["label"], "group": data["group"]}
+        np.savez(Path(name) / "data.npz", **arrays, train=every, test=every)
+        for _, _, fit in run(python, Path(name), [task], 3600):
+            return PeerFit(float(fit["seconds"]), fit["accept"][0])
+    return "failed"

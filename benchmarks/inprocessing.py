@@ -20,7 +20,6 @@ import os
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"
 
-import subprocess
 import sys
 import tempfile
 import time
@@ -29,9 +28,9 @@ from pathlib import Path
 
 import numpy as np
 from _data import Data, load
+from _held_out import interval
 from _measure import Table, environment, median_seconds, peak_bytes, print_table, write_csv
-from _peers import create_environment
-from scipy import stats
+from _peers import create_environment, run
 
 from fairlearnkit import ConstrainedLogisticRegression, DemographicParity, EqualOpportunity
 from fairlearnkit.metrics import disparity
@@ -55,14 +54,33 @@ def made_up(n_rows: int, n_features: int = 100) -> tuple[np.ndarray, np.ndarray,
     return X, (X @ coef + rng.logistic(size=n_rows) > 0).astype(int), group
 
 
-def run_peer(python: Path, criterion: str, bounds: tuple[float, ...], **data: np.ndarray) -> dict:
-    """Run scikit-lego in a process of its own."""
+def run_peer(
+    python: Path,
+    criterion: str,
+    bounds: tuple[float, ...],
+    X: np.ndarray,
+    label: np.ndarray,
+    group: np.ndarray,
+    new_X: np.ndarray,
+) -> dict[float, tuple[float, np.ndarray, np.ndarray]]:
+    """Return scikit-lego's seconds, decisions and decisions on new rows; NaN where it fails."""
+    none = np.zeros(len(new_X), dtype=int)
+    task = {"method": "scikit-lego", "learner": "logistic regression", "splits": [0]}
+    task["criterion"] = criterion.replace("_", " ")
     with tempfile.TemporaryDirectory() as name:
-        np.savez(Path(name) / "data.npz", bounds=np.array(bounds), **data)
-        script = HERE / "peers" / "fit_scikit_lego.py"
-        subprocess.run([str(python), str(script), name, criterion], check=True)
-        with np.load(Path(name) / "fit.npz") as found:
-            return dict(found)
+        np.savez(
+            Path(name) / "data.npz",
+            X=np.vstack([X, new_X]),
+            label=np.append(label, none),
+            group=np.append(group, none),
+            train=np.arange(len(X))[None],
+            test=np.arange(len(X) + len(new_X))[None],
+        )
+        tasks = [task | {"knobs": [bound]} for bound in bounds]
+        return {
+            done["knobs"][0]: (float(fit["seconds"]), *np.split(fit["accept"][0], [len(X)]))
+            for done, _, fit in run(python, Path(name), tasks, 3600)
+        }
 
 
 def speed(python: Path | None) -> Table:
@@ -105,20 +123,17 @@ def speed(python: Path | None) -> Table:
                     python, criterion, (bound,), X=X, label=label, group=group, new_X=X[:1]
                 )
                 name = f"scikit-lego {criterion.replace('_', ' ')}"
-                line[f"{name}, s"] = float(found["seconds"][0])
+                line[f"{name}, s"] = found[bound][0]
                 line[f"{name} / newton"] = line[f"{name}, s"] / seconds["newton"]
         table[f"{n_rows:,} x {X.shape[1]}"] = line
         print(n_rows, line, file=sys.stderr)
     return table
 
 
-def interval(difference: np.ndarray, test_to_train: float) -> str:
-    """Return mean and 95 % interval of paired differences over random splits."""
-    n = len(difference)
-    error = np.sqrt((1 / n + test_to_train) * difference.var(ddof=1))
-    half = stats.t.ppf(0.975, n - 1) * error
-    mean = difference.mean()
-    return f"{mean:+.4f} [{mean - half:+.4f}, {mean + half:+.4f}]"
+def shown(difference: np.ndarray, ratio: float) -> str:
+    """Return mean and interval of paired differences over splits."""
+    mean, low, high = interval(difference, ratio)
+    return f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]"
 
 
 def gap(kind: type, data: Data, decision: np.ndarray, rows: np.ndarray) -> float:
@@ -151,12 +166,11 @@ def held_out(python: Path) -> Table:
                 )
                 ours = ConstrainedLogisticRegression(kind(max_difference=0.5))
                 ours.fit(X[train], label[train], sensitive_features=group[train])
-                for i, bound in enumerate(COVARIANCES):
-                    if np.isnan(peer["seconds"][i]):
+                for bound, (_, decision, new) in peer.items():
+                    if np.isnan(decision).any():
                         continue
-                    same = ours.at(max_difference=gap(kind, data, peer["decision"][i], train))
+                    same = ours.at(max_difference=gap(kind, data, decision, train))
                     accept = same.decision_probability(X[test])[:, 1]
-                    new = peer["new_decision"][i]
                     accuracy = np.where(label[test] == 1, accept, 1 - accept).mean()
                     found[bound].append(
                         [
@@ -175,10 +189,10 @@ def held_out(python: Path) -> Table:
                     "gap in training": trained.mean(),
                     "accuracy": accuracy.mean(),
                     "scikit-lego's": its.mean(),
-                    "difference": interval(accuracy - its, ratio),
+                    "difference": shown(accuracy - its, ratio),
                     "gap": own_gap.mean(),
                     "scikit-lego's gap": its_gap.mean(),
-                    "gap difference": interval(own_gap - its_gap, ratio),
+                    "gap difference": shown(own_gap - its_gap, ratio),
                 }
                 case = f"{name}; {criterion.replace('_', ' ')}; covariance {bound:g}"
                 table[case] = line
