@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fairlearnkit._kernels.subgroups import Points, distinct, worst_subgroups
+from fairlearnkit._kernels.subgroup_search import Points, distinct, worst_subgroups
 
 N_LEVELS = (74, 16, 7, 5, 2, 12)
 ORDERED = (True, True, False, False, False, True)
@@ -38,20 +38,14 @@ class Oracles:
         codes, place = distinct(rows, N_LEVELS)
         rng = np.random.default_rng(1)
         chosen = rng.random(n_rows) < 0.3 + 0.2 * ((rows[:, 0] > 40) & (rows[:, 4] == 1))
-        residual = (chosen - chosen.mean()) / n_rows
-
-        def by_point(values):
-            return np.bincount(place, values, minlength=len(codes)).astype(float)
-
+        mass = np.bincount(place, minlength=len(codes)) / n_rows
         self.points = Points(
             codes=codes,
             n_levels=N_LEVELS,
             ordered=ORDERED,
-            design=codes / np.array(N_LEVELS),
-            gain=by_point(residual),
-            above=by_point(np.maximum(residual, 0.0)),
-            below=by_point(np.maximum(-residual, 0.0)),
-            mass=by_point(np.full(n_rows, 1 / n_rows)),
+            numbers=np.where(ORDERED, codes / np.array(N_LEVELS), 0.0),
+            mass=mass,
+            total=np.bincount(place, chosen, minlength=len(codes)) / n_rows,
         )
 
     def time_worst_subgroups(self, oracle, n_rows):
