@@ -48,7 +48,7 @@ lint: $(STAMP)-dev ## format, lint, types, import order, docstrings, spelling
 	$(BIN)/codespell fairlearnkit tests examples docs $(wildcard benchmarks) *.md Makefile pyproject.toml
 
 docs: $(STAMP)-docs ## build the documentation, warnings are errors
-	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -b html -d docs/_build/doctrees docs docs/_build/html
 	@echo "open docs/_build/html/index.html"
 
 fix: $(STAMP)-dev ## format, and mend what ruff can mend

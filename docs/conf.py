@@ -42,7 +42,7 @@ mathjax_path = "tex-svg-full.js"
 mathjax = files("sphinx-mathjax-offline") / "static" / "mathjax" / mathjax_path
 html_static_path = ["_static", str(mathjax)]
 html_css_files = ["fairlearnkit.css"]
-html_show_sourcelink = False
+html_show_sourcelink = html_copy_source = False
 
 autosummary_generate = True
 toc_object_entries_show_parents = "hide"

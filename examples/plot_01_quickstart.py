@@ -123,7 +123,7 @@ ax.set(
 ax.grid(alpha=0.3)
 ax.legend(loc="lower right", frameon=False)
 
-picture = Path("quickstart.png").resolve()
+picture = Path("quickstart.png")
 fig.savefig(picture, dpi=150)
 print(f"\nPicture written to {picture}")
 plt.show()

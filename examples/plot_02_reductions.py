@@ -113,7 +113,7 @@ for ax in axes:
     ax.grid(alpha=0.3)
     ax.legend(loc="lower right", frameon=False)
 
-picture = Path("reductions.png").resolve()
+picture = Path("reductions.png")
 fig.savefig(picture, dpi=150)
 print(f"\nPicture written to {picture}")
 plt.show()

@@ -138,7 +138,7 @@ ax.annotate(
     arrowprops={"arrowstyle": "->", "shrinkB": 8},
 )
 
-picture = Path("compare_methods.png").resolve()
+picture = Path("compare_methods.png")
 fig.savefig(picture, dpi=150)
 print(f"\nPicture written to {picture}")
 plt.show()

@@ -127,7 +127,7 @@ axes[0].legend(loc="center right", frameon=False)
 GroupRatesDisplay.from_estimator(search, X_test, y_test, ax=axes[1])
 axes[1].set_title("The chosen one, on test data")
 
-picture = Path("grid_search.png").resolve()
+picture = Path("grid_search.png")
 fig.savefig(picture, dpi=150)
 print(f"\nPicture written to {picture}")
 plt.show()

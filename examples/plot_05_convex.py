@@ -145,7 +145,7 @@ for ax in axes:
     ax.grid(alpha=0.3)
     ax.legend(frameon=False)
 
-picture = Path("convex.png").resolve()
+picture = Path("convex.png")
 fig.savefig(picture, dpi=150)
 print(f"\nPicture written to {picture}")
 plt.show()

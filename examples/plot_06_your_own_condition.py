@@ -161,7 +161,7 @@ right.legend(frameon=False)
 for ax in (left, right):
     ax.grid(alpha=0.3)
 
-picture = Path("your_own_condition.png").resolve()
+picture = Path("your_own_condition.png")
 fig.savefig(picture, dpi=150)
 print(f"\nPicture written to {picture}")
 plt.show()

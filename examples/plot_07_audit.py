@@ -78,7 +78,7 @@ for finding in report.criteria:
 # Tables, verdicts and pictures in one file, which loads nothing from elsewhere. ``to_json`` writes
 # the same for machines.
 
-page = Path("audit.html").resolve()
+page = Path("audit.html")
 page.write_text(report.to_html(title="Income model, test rows"), encoding="utf-8")
 print(f"\nPage written to {page}")
 
@@ -132,7 +132,7 @@ axes[1].set_title("By race, with counts")
 for ax in axes:
     ax.grid(axis="x", alpha=0.3)
 
-picture = Path("audit.png").resolve()
+picture = Path("audit.png")
 fig.savefig(picture, dpi=150)
 print(f"\nPicture written to {picture}")
 plt.show()

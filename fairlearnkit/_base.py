@@ -155,29 +155,32 @@ class CostFrontier:
         self.weights = weights
         self.estimators = estimators
 
-    def __call__(self, knob: float) -> float:
-        """Return the least mean cost at one knob within the range."""
+    def __call__(self, knob: Any) -> Any:
+        """Return the least mean cost at a knob within the range, or at each of several."""
         self._check(knob)
-        return float(np.interp(knob, self.knob, self.cost))
+        cost = np.interp(knob, self.knob, self.cost)
+        return float(cost) if np.ndim(cost) == 0 else cost
 
-    def price_at(self, knob: float) -> float:
+    def price_at(self, knob: Any) -> Any:
         """Return what one more unit of knob saves.
 
         Parameters
         ----------
-        knob : float
-            A knob within the range.
+        knob : float or array-like
+            Knobs within the range.
 
         Returns
         -------
-        float
+        float or ndarray
             Cost saved (or paid) per unit of knob, just above it.
         """
         self._check(knob)
-        return float(self.price[np.searchsorted(self.knob, knob, side="right") - 1])
+        price = self.price[np.searchsorted(self.knob, knob, side="right") - 1]
+        return float(price) if np.ndim(price) == 0 else price
 
-    def _check(self, knob: float) -> None:
-        if not self.knob[0] <= knob <= self.knob[-1]:
+    def _check(self, knob: Any) -> None:
+        wanted = np.asarray(knob, dtype=float)
+        if not ((self.knob[0] <= wanted) & (wanted <= self.knob[-1])).all():
             msg = (
                 f"{self.knob_name} must be in [{self.knob[0]:g}, {self.knob[-1]:g}], got {knob!r}."
             )
@@ -210,8 +213,7 @@ class CostFrontier:
         pandas.DataFrame
             One row per breakpoint; columns knob (by its name), cost, lower_bound and price.
         """
-        import pandas as pd
-
+        pd = checks.import_pandas("to_frame")
         return pd.DataFrame(
             {
                 self.knob_name: self.knob,

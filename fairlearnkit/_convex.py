@@ -273,6 +273,9 @@ def constraints_of(found: Any, what: str, example: str) -> list[Any]:
             f"[{example}] rather than {example}."
         )
         raise ValueError(msg)
+    if not found:
+        msg = f"{what} must return at least one cvxpy constraint, such as {example}, got none."
+        raise ValueError(msg)
     for constraint in found:
         if not isinstance(constraint, kind):
             msg = f"{what} must return cvxpy constraints such as {example}, got {constraint!r}."

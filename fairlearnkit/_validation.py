@@ -483,3 +483,13 @@ def as_decisions(y: ArrayLike) -> NDArray[Any]:
         if all(isinstance(value, Real) for value in dict.fromkeys(objects)):
             return np.array(objects)
     return values
+
+
+def import_pandas(what: str) -> Any:
+    """Return pandas, which is needed for data frames alone."""
+    try:
+        import pandas
+    except ImportError as error:
+        msg = f"{what} needs pandas, which is not installed: run `pip install pandas`."
+        raise ImportError(msg) from error
+    return pandas

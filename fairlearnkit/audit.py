@@ -449,8 +449,7 @@ class AuditReport:
         pandas.DataFrame
             One row per finding; columns are its attributes.
         """
-        import pandas as pd
-
+        pd = checks.import_pandas("to_frame")
         if part not in ("rates", "criteria", "scores", "bins"):
             msg = f"part must be 'rates', 'criteria', 'scores' or 'bins', got {part!r}."
             raise ValueError(msg)
@@ -727,12 +726,17 @@ def _html_table(heading: list[str], lines: list[list[str]]) -> str:
 
 def _numbers(finding: CriterionFinding) -> list[str]:
     high, low = checks.group_name(finding.highest), checks.group_name(finding.lowest)
-    lines = [
+    gap = (
         f"largest gap {finding.difference:.3f} [{finding.difference_lower:.3f}, "
-        f"{finding.difference_upper:.3f}], smallest ratio {finding.ratio:.3f} "
-        f"[{finding.ratio_lower:.3f}, {finding.ratio_upper:.3f}]: {high} over {low}, "
-        f"{finding.rate.replace('_', ' ')}"
-    ]
+        f"{finding.difference_upper:.3f}]"
+    )
+    ratio = (
+        f"smallest ratio {finding.ratio:.3f} [{finding.ratio_lower:.3f}, "
+        f"{finding.ratio_upper:.3f}]"
+    )
+    # Groups and rate are those of the bounded number: the other may come from elsewhere.
+    bounded, other = (gap, ratio) if finding.bound_name == "max_difference" else (ratio, gap)
+    lines = [f"{bounded}: {high} over {low}, {finding.rate.replace('_', ' ')}; {other}"]
     what = "a gap" if finding.bound_name == "max_difference" else "a ratio"
     lines.append(
         f"equal groups would show {what} of {finding.noise_floor:.3f}; detectable between these "

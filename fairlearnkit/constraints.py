@@ -143,11 +143,17 @@ class Rate:
         return counted
 
 
+#: Share of rows that are selected: (fp + tp) / all.
 SELECTION_RATE = Rate("selection_rate", ("fp", "tp"))
+#: Share of the positive rows that are selected: tp / (fn + tp).
 TRUE_POSITIVE_RATE = Rate("true_positive_rate", ("tp",), ("fn", "tp"))
+#: Share of the negative rows that are selected: fp / (tn + fp).
 FALSE_POSITIVE_RATE = Rate("false_positive_rate", ("fp",), ("tn", "fp"))
+#: Share of the negative rows that are not selected: tn / (tn + fp).
 TRUE_NEGATIVE_RATE = Rate("true_negative_rate", ("tn",), ("tn", "fp"))
+#: Share of the positive rows that are not selected: fn / (fn + tp).
 FALSE_NEGATIVE_RATE = Rate("false_negative_rate", ("fn",), ("fn", "tp"))
+#: Share of rows with a wrong decision: (fp + fn) / all.
 ERROR_RATE = Rate("error_rate", ("fp", "fn"))
 
 

@@ -375,7 +375,10 @@ def make_group_classification(
     1. the clean label :math:`c` is 1 with probability
        :math:`q_g = (p_g - \eta_g) / (1 - 2 \eta_g)`;
     2. the label :math:`y` is :math:`1 - c` with probability :math:`\eta_g`, else :math:`c`,
-       so that :math:`P(y = 1 \mid g) = q_g (1 - \eta_g) + (1 - q_g) \eta_g = p_g`;
+       so that
+
+       .. math:: P(y = 1 \mid g) = q_g (1 - \eta_g) + (1 - q_g) \eta_g = p_g;
+
     3. the features are independent normal variables of variance 1, each of the :math:`k`
        informative ones with mean :math:`(c - 1/2) \delta_g / \sqrt{k}`, the others with
        mean 0; the last one is moved by ``group_sep`` times :math:`g`.

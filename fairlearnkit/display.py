@@ -163,8 +163,18 @@ class ParetoFrontierDisplay(_Display):
 
     Examples
     --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from fairlearnkit import DemographicParity, GroupThresholdClassifier, fairness_frontier
+    >>> from fairlearnkit.datasets import make_group_classification
     >>> from fairlearnkit.display import ParetoFrontierDisplay
-    >>> display = ParetoFrontierDisplay.from_frontier(frontier)  # doctest: +SKIP
+    >>> X, y, groups = make_group_classification(600, base_rates=(0.6, 0.3), random_state=0)
+    >>> clf = GroupThresholdClassifier(LogisticRegression(), DemographicParity(max_difference=0.1))
+    >>> frontier = fairness_frontier(
+    ...     clf, X, y, sensitive_features=groups, max_differences=[0.05, 0.1, 0.2], cv=3
+    ... )
+    >>> display = ParetoFrontierDisplay.from_frontier(frontier)
+    >>> [len(part.knob) for part in display.frontiers.values()]
+    [3]
     """
 
     def __init__(
@@ -559,9 +569,9 @@ class GroupRatesDisplay(_Display):
     >>> y_true = [1, 1, 0, 0, 1, 1, 0, 0]
     >>> y_pred = [1, 1, 1, 0, 1, 0, 0, 0]
     >>> sex = ["f", "f", "f", "f", "m", "m", "m", "m"]
-    >>> display = GroupRatesDisplay.from_predictions(
-    ...     y_true, y_pred, sensitive_features=sex
-    ... )  # doctest: +SKIP
+    >>> display = GroupRatesDisplay.from_predictions(y_true, y_pred, sensitive_features=sex)
+    >>> display.rates["true_positive_rate"].tolist()
+    [1.0, 0.5]
     """
 
     def __init__(

@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 from sklearn.utils.parallel import Parallel, delayed
 
+from fairlearnkit import _validation as checks
 from fairlearnkit._base import held_out_splits
 from fairlearnkit._kernels.intervals import effective_count, noise_floor
 from fairlearnkit._kernels.moments import (
@@ -314,8 +315,7 @@ class ParetoFrontier:
             One row per knob; columns knob (by its name), score, score_error, disparity,
             disparity_error and non_dominated, and one for each further criterion by its name.
         """
-        import pandas as pd
-
+        pd = checks.import_pandas("to_frame")
         columns = {
             self.knob_name: self.knob,
             "score": self.score,
@@ -1145,8 +1145,7 @@ class FrontierComparison:
         pandas.DataFrame
             One row per disparity and pair of methods.
         """
-        import pandas as pd
-
+        pd = checks.import_pandas("to_frame")
         return pd.DataFrame([line._asdict() for line in self.lines], columns=_Line._fields)
 
 

@@ -152,8 +152,7 @@ class GroupRates:
         pandas.DataFrame
             One row per group; columns count and every rate.
         """
-        import pandas as pd
-
+        pd = checks.import_pandas("to_frame")
         index = pd.Index([checks.group_name(g) for g in self.groups.tolist()], name="group")
         return pd.DataFrame({"count": self.count, **self.rates}, index=index)
 

@@ -107,8 +107,7 @@ class GroupThresholds(Mapping[Hashable, list[tuple[float, float]]]):
         pandas.DataFrame
             Columns group, threshold and probability.
         """
-        import pandas as pd
-
+        pd = checks.import_pandas("to_frame")
         rows = [(g, t, p) for g, pairs in self.items() for t, p in pairs]
         return pd.DataFrame(rows, columns=["group", "threshold", "probability"])
 
