@@ -70,6 +70,7 @@ FILES = {
     "bank": "bank_marketing",
     "loans": "loanapp",
     "acs income": "acs_income_2018_us_a",
+    "communities": "communities_crime",
 }
 
 

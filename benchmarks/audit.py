@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from _data import _read
+from _data import read
 from _measure import Table, environment, median_seconds, print_table, write_csv
 from _peers import create_environment
 from sklearn.compose import make_column_selector, make_column_transformer
@@ -120,12 +120,12 @@ def subgroup_data() -> dict[str, tuple[pd.DataFrame, np.ndarray, list[str]]]:
     X, y = load_adult(return_X_y=True, as_frame=True)
     attributes = ["age", "sex", "race", "marital-status"]
     found["adult"] = X, (y == ">50K").to_numpy().astype(int), attributes
-    law = _read("law_school")
+    law = read("law school")
     if law is not None:
         law = law.dropna()
         attributes = [c for c in ("race", "male", "fam_inc", "decile1b") if c in law]
         found["law school"] = law.drop(columns="pass_bar"), law["pass_bar"].to_numpy(), attributes
-    crime = _read("communities_crime")
+    crime = read("communities")
     if crime is not None:
         label = (crime["ViolentCrimesPerPop"] >= 0.2).to_numpy().astype(int)
         X = _numbers(crime.iloc[:, 5:].drop(columns="ViolentCrimesPerPop"))

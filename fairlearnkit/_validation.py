@@ -55,6 +55,7 @@ def check_weights(sample_weight: Any, X: Any) -> Float | None:
     """
     if sample_weight is None:
         return None
+    _check_no_mask(sample_weight, "sample_weight")
     n_samples = _num_samples(X)
     if isinstance(sample_weight, Real):
         sample_weight = np.full(n_samples, float(sample_weight))
@@ -473,8 +474,17 @@ def _microseconds(value: date | timedelta) -> int:
     return value // timedelta(microseconds=1)
 
 
+def _check_no_mask(values: Any, what: str) -> None:
+    """Refuse masked values, which NumPy would read as what lies below the mask."""
+    if np.ma.is_masked(values):
+        count = np.count_nonzero(np.ma.getmaskarray(values))
+        msg = f"{what} must not have missing values, got {count} of {values.size} masked."
+        raise ValueError(msg)
+
+
 def as_decisions(y: ArrayLike) -> NDArray[Any]:
     """Return labels or decisions as an array of one or two dimensions."""
+    _check_no_mask(y, "Labels and decisions")
     series = nw.from_native(y, eager_only=True, allow_series=True, pass_through=True)
     values = _series_values(series) if isinstance(series, nw.Series) else np.asarray(y)
     if values.dtype.kind == "O" and values.ndim == 1:

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
+from scipy.stats import hypergeom
 from sklearn.utils import check_random_state
 
 from fairlearnkit import _validation as checks
@@ -34,6 +35,7 @@ from fairlearnkit._kernels.intervals import (
     benjamini_hochberg,
     bootstrap_cells,
     cell_moments,
+    clearest,
     compare_pairs,
     compare_with_rest,
     critical_value,
@@ -89,6 +91,7 @@ _SCHEMA, _VERSION = "fairlearnkit.audit", 1
 _FEW_ROWS = 10
 # Numeric columns of so many values with fewer rows than that each are measurements, not groups.
 _MANY_VALUES = 100
+_MANY_TEXTS = 1000
 # Rows that nobody will ever have: who needs more is at the bound.
 _MOST_ROWS = 1e9
 _N_DRAWS = 1000
@@ -124,7 +127,7 @@ class GroupRate:
         Whether it is below one minus the confidence.
     detectable : float
         Smallest true difference from the rest that would be flagged at these counts, if it were
-        the only one.
+        the only one; by the normal approximation, too small for rare rates of few rows.
     note : str
         ``"no rows"``, ``"few rows"``, or ``"uneven weights"`` where many rows weigh as few, where
         it applies.
@@ -161,7 +164,8 @@ class CriterionFinding:
     rate : str
         The rate that the largest gap is in (the smallest ratio, where the bound is one).
     highest, lowest : object
-        The two groups; ``"overall"`` stands for all rows.
+        The two groups; ``"overall"`` stands for all rows. A verdict that rests on another pair,
+        since these have few rows, names it.
     noise_floor : float
         What the bounded number would be on average if all groups had the same true rates.
     detectable : float
@@ -206,7 +210,7 @@ class CriterionFinding:
     p_exceeds: float
     p_within: float
     certified: float
-    needed: dict[str, int]
+    needed: dict[str, int] = field(hash=False)
     verdict: str
 
 
@@ -1166,7 +1170,7 @@ def _check_options(
         criteria = (DemographicParity(), EqualizedOdds(), ErrorRateParity())
     if isinstance(criteria, Criterion):
         criteria = (criteria,)
-    if not isinstance(criteria, Sequence) or not criteria:
+    if not isinstance(criteria, Sequence) or isinstance(criteria, str) or not criteria:
         msg = f"criteria must be a criterion or a sequence of them, got {criteria!r}."
         raise ValueError(msg)
     bounds: list[tuple[Any, str, float]] = []
@@ -1198,6 +1202,10 @@ def _check_scores(y_score: ArrayLike, n_rows: int) -> Float:
     score = np.asarray(checks.as_decisions(y_score), dtype=float)
     if score.shape != (n_rows,):
         msg = f"y_score must have one value per row, shape ({n_rows},), got shape {score.shape}."
+        raise ValueError(msg)
+    if np.isnan(score).any():
+        count = np.count_nonzero(np.isnan(score))
+        msg = f"y_score must not have missing values, got {count} of {n_rows}."
         raise ValueError(msg)
     if not np.isfinite(score).all() or score.min() < 0 or score.max() > 1:
         msg = (
@@ -1232,6 +1240,18 @@ def _columns(
     if max_groups is not None and (not isinstance(max_groups, Integral) or max_groups < 2):
         msg = f"max_groups must be a whole number of 2 or more, got {max_groups!r}."
         raise ValueError(msg)
+    together = [
+        " x ".join(part)
+        for size in range(1, len(columns) + 1)
+        for part in combinations([name for name, _, _ in columns], size)
+    ]
+    if len(set(together)) < len(together):
+        twice = sorted({name for name in together if together.count(name) > 1})
+        msg = (
+            f"{what} must not have a column with the name of others together, got {twice}. Rename "
+            "it."
+        )
+        raise ValueError(msg)
     n_groups, most = prod(len(labels) for _, _, labels in columns), max_groups or n_rows
     if n_groups > most:
         sizes = " x ".join(f"{len(labels):,} ({name})" for name, _, labels in columns)
@@ -1258,12 +1278,10 @@ def _check_names(column: str, labels: list[Any]) -> None:
 
 
 def _check_groups(column: str, labels: list[Any], n_rows: int) -> None:
-    """Refuse measurements in place of groups."""
-    if (
-        len(labels) > _MANY_VALUES
-        and n_rows < _FEW_ROWS * len(labels)
-        and not any(isinstance(label, str) for label in labels)
-    ):
+    """Refuse measurements and identifiers in place of groups."""
+    is_text = any(isinstance(label, str) for label in labels)
+    most = _MANY_TEXTS if is_text else _MANY_VALUES
+    if len(labels) > most and n_rows < _FEW_ROWS * len(labels):
         msg = (
             f"sensitive_features must be groups, got {len(labels):,} values of {column} in "
             f"{n_rows:,} rows. Put them into classes (numpy.digitize, pandas.cut), search them "
@@ -1316,10 +1334,7 @@ def _rates_of(parts: list[_Attribute], options: _Options, kind: str) -> list[Gro
         (rates_of_cells(part.cells, *arrays), rates_of_cells(part.cells.rest(), *arrays))
         for part in parts
     ]
-    p_values = [
-        2 * ndtr(-np.abs(difference_statistic(a.rate, a.effective, b.rate, b.effective)))
-        for a, b in pairs
-    ]
+    p_values = [_flag_p_values(a, b) for a, b in pairs]
     together = np.concatenate([p.T.ravel() for p in p_values])
     adjusted = iter(_ADJUST[options.multiple_testing](together).tolist())
     # One that differs alone has to do so at the first and strictest step of either correction.
@@ -1352,6 +1367,25 @@ def _rates_of(parts: list[_Attribute], options: _Options, kind: str) -> list[Gro
                     )
                 )
     return lines
+
+
+def _flag_p_values(found: Rates, rest: Rates) -> Float:
+    """Return p-values of no difference from the rest: score tests, by counting where rows are few.
+
+    Normal tails are far too thin for the rare rates of small groups. Given how many rows are
+    counted in all, those in the group are hypergeometric, and the outcome itself counts half.
+    """
+    n, m = found.effective, rest.effective
+    p_value = 2 * ndtr(-np.abs(difference_statistic(found.rate, n, rest.rate, m)))
+    pooled = _pooled(found.rate, n, rest.rate, m)
+    few = np.minimum(n, m) * np.minimum(pooled, 1 - pooled) < _NORMAL_ROWS
+    size, other = np.rint(n[few]), np.rint(m[few])
+    count = np.rint(found.rate[few] * size)
+    chance = hypergeom(size + other, count + np.rint(rest.rate[few] * other), size)
+    half = 0.5 * chance.pmf(count)
+    tail = np.minimum(chance.cdf(count) - half, chance.sf(count) + half)
+    p_value[few] = np.maximum(p_value[few], np.minimum(2 * tail, 1.0))
+    return p_value
 
 
 def _intervals_of(
@@ -1437,16 +1471,19 @@ def _finding(
     r = int(np.argmin(worst))
     k = int(np.argmin(ratios[r]) if is_ratio else np.argmax(gaps[r]))
     event = events[r]
-    labels = [*part.labels, "overall"]
-    ends = [labels[event.first[k]], labels[event.second[k]]]
-    if event.rate[k] < event.other_rate[k]:
-        ends.reverse()
+    ends = _ends(part, event, k)
 
     detectable = detectable_gap(
         event.take([k]), len(events), level=options.level, power=options.power, kind=exact
     )
     shown = [p_value < options.level for p_value in p_values]
     decision = "exceeds" if shown[0] else "within" if shown[1] else "unclear"
+    pair = ""
+    if decision == "exceeds":
+        # The largest gap may be one of few rows: what is shown need not be that.
+        i, j = clearest(events, bound, options.level, is_ratio=is_ratio)
+        if (i, j) != (r, k):
+            pair = f": {_pair(part, events[i], j)}, {rates[i].label}"
     is_beyond = ratio < bound if is_ratio else difference > bound
     # Zeros have no ratio, and however many more of them do not either.
     silent = [
@@ -1481,8 +1518,19 @@ def _finding(
         needed={} if needed is None else needed,
         verdict=_cannot_tell(is_ratio, bound, is_beyond, silent, needed)
         if decision == "unclear"
-        else _shown(decision, is_ratio, bound, certified),
+        else _shown(decision, is_ratio, bound, certified) + pair,
     )
+
+
+def _ends(part: _Attribute, event: Comparisons, k: int) -> list[Any]:
+    """Return the groups of a comparison, the one with the higher rate first."""
+    labels = [*part.labels, "overall"]
+    ends = [labels[event.first[k]], labels[event.second[k]]]
+    return ends[::-1] if event.rate[k] < event.other_rate[k] else ends
+
+
+def _pair(part: _Attribute, event: Comparisons, k: int) -> str:
+    return " over ".join(checks.group_name(end) for end in _ends(part, event, k))
 
 
 def _limits(

@@ -593,6 +593,9 @@ def test_measurements_where_asked_for():
         ({"y_true": [0, 1]}, "inconsistent"),
         ({"y_score": [0.1, 0.2, 1.4, 0]}, r"y_score must be probabilities .* in \[0, 1\]"),
         ({"y_score": [0.1, 0.2]}, "y_score must have one value per row"),
+        ({"y_score": [0.1, 0.2, np.nan, 0]}, "y_score must not have missing values, got 1 of 4"),
+        ({"y_true": np.ma.masked_array([0, 1, 1, 0], mask=[1, 0, 0, 0])}, "got 1 of 4 masked"),
+        ({"criteria": "dp"}, "criteria must be a criterion or a sequence of them, got 'dp'"),
         ({"confidence": 1.0}, r"confidence must be in \(0, 1\), got 1.0"),
         ({"confidence": "high"}, "confidence must be"),
         ({"power": 0}, r"power must be in \(0, 1\)"),
@@ -649,3 +652,67 @@ def test_chance_among_few_rows():
         criteria=DemographicParity(),
     )
     assert alike.criteria[0].detectable > 0.05
+
+
+@pytest.mark.parametrize("max_difference", [0.02, 0.05])
+def test_many_small_groups_are_not_flagged_by_chance(max_difference):
+    """With equal rates, rare decisions and tiny groups, errors are as rare as they should be.
+
+    At a true level of 0.05 more than 14 of 100 have a chance of 2e-4; normal tails gave 19.
+    """
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(21), [1000, *[1] * 10, *[5] * 10])
+    y = np.arange(len(groups)) % 2
+    criterion = DemographicParity(max_difference=max_difference)
+    flagged, exceeded = 0, 0
+    for _ in range(100):
+        pred = (rng.random(len(groups)) < 0.02).astype(int)
+        report = audit(
+            y, pred, sensitive_features=groups, criteria=criterion, rates=[SELECTION_RATE]
+        )
+        flagged += any(rate.flagged for rate in report.rates)
+        exceeded += report.criteria[0].decision == "exceeds"
+    assert flagged <= 14
+    assert exceeded <= 14
+
+
+def test_exceeding_names_what_is_shown():
+    """The largest gap may be that of two rows; the verdict names the gap that is shown."""
+    groups = np.repeat(["a", "b", "c"], [5000, 5000, 2])
+    pred = np.concatenate([np.arange(5000) % 2, np.arange(5000) % 5 < 2, [0, 0]]).astype(int)
+    (found,) = audit(
+        np.arange(10002) % 2,
+        pred,
+        sensitive_features=groups,
+        criteria=DemographicParity(max_difference=0.05),
+    ).criteria
+    assert (found.highest, found.lowest) == ("a", "c")
+    assert found.verdict == "shown to exceed 0.05: a over b, selection rate"
+
+
+def test_gap_and_ratio_may_be_of_different_rates():
+    """Groups and rate are told of the bounded number alone."""
+    rows = {  # group, label: accepted of a thousand
+        ("a", 1): 800, ("b", 1): 600, ("a", 0): 20, ("b", 0): 80,
+    }  # fmt: skip
+    groups = np.repeat([group for group, _ in rows], 1000)
+    y = np.repeat([label for _, label in rows], 1000)
+    pred = np.concatenate([np.arange(1000) < accepted for accepted in rows.values()]).astype(int)
+    report = audit(y, pred, sensitive_features=groups, criteria=EqualizedOdds(max_difference=0.05))
+    found = " ".join(str(report).split())
+    assert "]: a over b, true positive rate; smallest ratio 0.250 [" in found
+
+
+def test_a_column_named_like_two_together():
+    """Names of attributes must tell them apart."""
+    y = np.arange(80) % 2
+    columns = {"a x b": y, "a": np.arange(80) // 40, "b": np.arange(80) // 20 % 2}
+    with pytest.raises(ValueError, match=r"name of others together, got \['a x b'\]"):
+        audit(y, y, sensitive_features=pd.DataFrame(columns))
+
+
+def test_identifiers_are_no_groups():
+    """A name for every row or two is refused, before work grows with the square of them."""
+    names = np.arange(3000).astype(str)
+    with pytest.raises(ValueError, match="must be groups, got 3,000 values"):
+        audit(np.arange(3000) % 2, np.arange(3000) % 2, sensitive_features=names)

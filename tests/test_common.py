@@ -23,6 +23,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from fairlearnkit import (
     AllOf,
     ConstrainedLogisticRegression,
+    CostFrontier,
     DemographicParity,
     EqualizedOdds,
     EqualOpportunity,
@@ -536,3 +537,13 @@ def test_decisions_in_a_column(kind):
     assert_same_rule(
         fit(kind(InAColumn(**params), constraint)), fit(kind(exact_learner(), constraint))
     )
+
+
+def test_curves_take_several_knobs():
+    """A curve gives numbers for a number and arrays for arrays."""
+    curve = CostFrontier("max_difference", np.array([0.0, 0.1, 1.0]), np.array([0.3, 0.2, 0.2]))
+    np.testing.assert_allclose(curve([0.0, 0.05, 0.5]), [0.3, 0.25, 0.2])
+    np.testing.assert_allclose(curve.price_at([0.0, 0.5]), [1.0, 0.0])
+    assert isinstance(curve(0.05), float)
+    with pytest.raises(ValueError, match=r"max_difference must be in \[0, 1\], got \[0.5, 2.0\]"):
+        curve([0.5, 2.0])

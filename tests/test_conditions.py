@@ -911,3 +911,9 @@ def test_no_call_is_left_after_the_search_for_a_rule_within_the_bounds():
             clf.fit(X, y, sensitive_features=groups)
         assert clf.n_fits_ == 1
         assert clf.gap_ > clf.tol
+
+
+def test_no_condition_at_all(data):
+    """A function that returns no condition would leave the model without a constraint."""
+    with pytest.raises(ValueError, match="build must return at least one cvxpy constraint"):
+        fitted(data, ConvexRates(lambda r: []))

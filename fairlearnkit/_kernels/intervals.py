@@ -39,7 +39,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq, toms748
-from scipy.special import betaincinv, ndtr, ndtri, rel_entr
+from scipy.special import betainc, betaincinv, ndtr, ndtri, rel_entr
 
 Float = NDArray[np.float64]
 
@@ -57,6 +57,8 @@ _NEVER = 1e15
 _ROUNDING = 1e-12
 # Rows that are counted at a time.
 _BLOCK = 2**15
+# Rows of the rarer kind from which a rate is as good as normal far out in its tails.
+_FEW = 10
 
 
 def effective_count(weight: ArrayLike, squared_weight: ArrayLike) -> Float:
@@ -737,12 +739,16 @@ def _ratio_contrast(
     p, n, q, m, r = np.broadcast_arrays(*(np.asarray(v, dtype=float) for v in values))
     known = (n > 0) & (m > 0)
     n, m = np.where(known, n, np.nan), np.where(known, m, np.nan)
-    # The likeliest other rate: the smaller root of a q² - b q + c.
+    one, other = _likeliest(p, n, q, m, r)
+    return p - r * q, np.sqrt(one * (1 - one) / n + r * r * other * (1 - other) / m)
+
+
+def _likeliest(p: Float, n: Float, q: Float, m: Float, r: Float) -> tuple[Float, Float]:
+    """Return the likeliest rates with a ratio: the smaller root of a q² - b q + c, and r times."""
     a, b, c = (n + m) * r, n * (p + r) + m * (1 + r * q), n * p + m * q
     root = np.sqrt(np.clip(b * b - 4 * a * c, 0.0, None))
     other = np.clip(2 * c / np.where(b + root > 0, b + root, 1.0), 0.0, 1.0)
-    one = np.clip(r * other, 0.0, 1.0)
-    return p - r * q, np.sqrt(one * (1 - one) / n + r * r * other * (1 - other) / m)
+    return np.clip(r * other, 0.0, 1.0), other
 
 
 def _standardised(distance: Float, error: Float) -> Float:
@@ -985,7 +991,30 @@ def largest_gap_limits(
 def _gap_limits(event: Comparisons, critical: float) -> tuple[Float, Float]:
     """Return Newcombe's limits of each gap, whichever of its two rates is the higher."""
     below, above = newcombe_interval(*event.sides, critical=critical)
-    return event.scale * np.maximum(below, -above), event.scale * np.maximum(above, -below)
+    nearer, farther = np.maximum(below, -above), np.maximum(above, -below)
+    if event.n_units > 2:
+        below, above = _careful_limits(event, critical)
+        nearer = np.minimum(nearer, np.maximum(below, -above))
+    return event.scale * nearer, event.scale * farther
+
+
+def _careful_limits(event: Comparisons, critical: float) -> tuple[Float, Float]:
+    """Return Newcombe's limits with exact ones of rates over few rows of the rarer kind.
+
+    Far out in the tails, where many comparisons put a critical value, Wilson's limits of such
+    rates are too close: one of one is 0.07 away from nothing at 3.6 standard errors.
+    """
+    p, n, q, m = event.sides
+    level = float(ndtr(-critical))
+    limits = []
+    for rate, count in ((p, n), (q, m)):
+        lower, upper = wilson_interval(rate, count, critical=critical)
+        few = count * np.minimum(rate, 1 - rate) < _FEW
+        low, high = _clopper_pearson(rate[few] * count[few], count[few], level)
+        lower[few], upper[few] = np.minimum(lower[few], low), np.maximum(upper[few], high)
+        limits.append((lower, upper))
+    (p_low, p_high), (q_low, q_high) = limits
+    return p - q - np.hypot(p - p_low, q_high - q), p - q + np.hypot(p_high - p, q - q_low)
 
 
 def _joint_critical(events: Sequence[Comparisons], event: Comparisons, level: float) -> float:
@@ -996,6 +1025,35 @@ def _joint_critical(events: Sequence[Comparisons], event: Comparisons, level: fl
     two, and the other limit cannot fail.
     """
     return event.critical(level / len(events))
+
+
+def clearest(
+    events: Sequence[Comparisons], bound: float, level: float, *, is_ratio: bool
+) -> tuple[int, int]:
+    """Return the event and the comparison that are beyond a bound most clearly.
+
+    Parameters
+    ----------
+    events : sequence of Comparisons
+        One for each rate.
+    bound : float
+        Largest gap or smallest ratio allowed.
+    level : float
+        Level of the test, in (0, 1).
+    is_ratio : bool
+        Whether the bound is on the smallest ratio.
+
+    Returns
+    -------
+    event, comparison : int
+        Where the lower limit of the gap, or the evidence against the ratio, is largest.
+    """
+    if is_ratio:
+        found = [np.maximum(*_ratio_statistics(event, bound)) for event in events]
+    else:
+        found = [_gap_limits(e, _joint_critical(events, e, level))[0] for e in events]
+    best = int(np.argmax([np.nanmax(of_event) for of_event in found]))
+    return best, int(np.nanargmax(found[best]))
 
 
 def smallest_ratio_limits(
@@ -1049,7 +1107,28 @@ def _ratio_statistics(event: Comparisons, ratio: float) -> tuple[Float, Float]:
     """Return how many standard errors each ratio, and its inverse, is below a value."""
     p, n, q, m = event.sides
     down, up = _ratios_of_sides(event, ratio)
-    return -ratio_statistic(p, n, q, m, down), -ratio_statistic(q, m, p, n, up)
+    found = -ratio_statistic(p, n, q, m, down), -ratio_statistic(q, m, p, n, up)
+    if event.n_units <= 2:
+        return found
+    return _capped(found[0], p, n, q, m, down), _capped(found[1], q, m, p, n, up)
+
+
+def _capped(statistic: Float, p: Float, n: Float, q: Float, m: Float, ratio: Float) -> Float:
+    """Return statistics no larger than what counting says of rates over few rows."""
+    expected = _likeliest(p, n, q, m, ratio)
+    for rate, count, of_rate, is_low in ((p, n, expected[0], True), (q, m, expected[1], False)):
+        few = (count * np.minimum(rate, 1 - rate) < _FEW) & (statistic > 0)
+        if not few.any():
+            continue
+        x, size, chance = rate[few] * count[few], count[few], of_rate[few]
+        # How likely so few, or so many, are: binomial tails, for counts that are not whole too.
+        if is_low:
+            tail = np.where(x < size, betainc(np.maximum(size - x, 1e-9), x + 1, 1 - chance), 1.0)
+        else:
+            tail = np.where(x > 0, betainc(np.maximum(x, 1e-9), size - x + 1, chance), 1.0)
+        statistic = statistic.copy()
+        statistic[few] = np.minimum(statistic[few], np.maximum(-ndtri(tail), 0.0))
+    return statistic
 
 
 def _ratios_of_sides(event: Comparisons, ratio: float) -> tuple[Float, Float]:
@@ -1293,6 +1372,9 @@ def _within_by_limit(event: Comparisons, test: _Test) -> Float:
         error = _ratio_contrast(p, n, q, m, down)[1], _ratio_contrast(q, m, p, n, up)[1]
         return estimate + (1 if test.exceeds else -1) * critical * np.stack(error)
     below, above = newcombe_interval(p, n, q, m, critical=critical)
+    if test.exceeds and event.n_units > 2:
+        careful = _careful_limits(event, critical)
+        below, above = np.minimum(below, careful[0]), np.maximum(above, careful[1])
     below, above = (above, below) if test.exceeds else (below, above)
     return estimate + np.stack([p - q - above, below - (p - q)])
 
