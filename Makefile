@@ -95,7 +95,7 @@ timings-quick: $(STAMP)-dev $(STAMP)-machine ## run each timing once: does it st
 
 clean: ## remove environments and everything built
 	rm -rf $(VENV) $(OLDEST) $(SMOKE) $(DIST) .asv build dist docs/_build docs/auto_examples docs/generated \
-		.coverage htmlcov .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+		examples/*.png examples/*.html .coverage htmlcov .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find fairlearnkit tests examples docs benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Environments. A stamp newer than pyproject.toml means: installed.

@@ -14,6 +14,7 @@ intervals, and three rules choose the knob.
 # A quarter of the Adult training data keeps this short.
 
 from pathlib import Path
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -112,9 +113,9 @@ print(compare_frontiers(frontiers, at=[0.05, 0.1]))
 
 thresholds = frontiers["thresholds, trees"]
 within = thresholds.select(max_disparity=0.06)
-print(f"\n{within}\n")
-print(f"{thresholds.select(min_score=0.85, refit=False)}\n")
-print(thresholds.select("knee", refit=False) or "The curve has no knee.")
+print(f"\n{fill(str(within), 90)}\n")
+print(f"{fill(str(thresholds.select(min_score=0.85, refit=False)), 90)}\n")
+print(fill(str(thresholds.select("knee", refit=False) or "The curve has no knee."), 90))
 
 # %%
 # The first of them was fitted on all rows at its knob and is ready to use.

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import Bunch, check_random_state
 
+__all__ = ["load_adult", "load_german_credit", "make_group_classification"]
+
 _MISSING = "?"
 
 _ADULT_NUMERIC = ("age", "education-num", "capital-gain", "capital-loss", "hours-per-week")
