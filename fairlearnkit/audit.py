@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
-from scipy.stats import hypergeom
 from sklearn.utils import check_random_state
 
 from fairlearnkit import _validation as checks
@@ -38,6 +37,7 @@ from fairlearnkit._kernels.intervals import (
     clearest,
     compare_pairs,
     compare_with_rest,
+    counted_tails,
     critical_value,
     detectable_gap,
     difference_p_values,
@@ -1381,9 +1381,8 @@ def _flag_p_values(found: Rates, rest: Rates) -> Float:
     few = np.minimum(n, m) * np.minimum(pooled, 1 - pooled) < _NORMAL_ROWS
     size, other = np.rint(n[few]), np.rint(m[few])
     count = np.rint(found.rate[few] * size)
-    chance = hypergeom(size + other, count + np.rint(rest.rate[few] * other), size)
-    half = 0.5 * chance.pmf(count)
-    tail = np.minimum(chance.cdf(count) - half, chance.sf(count) + half)
+    counted = count + np.rint(rest.rate[few] * other)
+    tail = np.minimum(*counted_tails(count, size, counted, size + other))
     p_value[few] = np.maximum(p_value[few], np.minimum(2 * tail, 1.0))
     return p_value
 

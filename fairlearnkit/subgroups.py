@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
-from scipy.stats import hypergeom
 from sklearn.utils import check_random_state
 
 from fairlearnkit import _validation as checks
 from fairlearnkit._kernels.intervals import (
     cell_moments,
+    counted_tails,
     difference_statistic,
     newcombe_interval,
     rates_of_cells,
@@ -671,9 +671,8 @@ def _p_value(
     if np.ptp(s) > 0 or not ((value == 0) | (value == 1)).all():
         return float(ndtr(-statistic))
     counted = value if sign > 0 else 1 - value
-    chance = hypergeom(n_rows, int(counted.sum()), n_inside)
-    count = int(counted[member].sum())
-    return float(chance.sf(count) + 0.5 * chance.pmf(count))
+    _, more = counted_tails(int(counted[member].sum()), n_inside, int(counted.sum()), n_rows)
+    return float(more)
 
 
 def _rule_text(subgroup: Subgroup, columns: Sequence[_Column], sizes: Sequence[Float]) -> str:

@@ -40,6 +40,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq, toms748
 from scipy.special import betainc, betaincinv, ndtr, ndtri, rel_entr
+from scipy.stats import hypergeom
 
 Float = NDArray[np.float64]
 
@@ -1025,6 +1026,31 @@ def _joint_critical(events: Sequence[Comparisons], event: Comparisons, level: fl
     two, and the other limit cannot fail.
     """
     return event.critical(level / len(events))
+
+
+def counted_tails(
+    count: Float | int, size: Float | int, counted: Float | int, rows: Float | int
+) -> tuple[Float, Float]:
+    """Return how likely so few, and so many, of a group are counted if the group does not matter.
+
+    Given how many rows are counted in all, those in the group are hypergeometric; the outcome
+    itself counts half in either tail.
+
+    Parameters
+    ----------
+    count, size : ndarray or int
+        Rows of the group that are counted, and all of them.
+    counted, rows : ndarray or int
+        The same of everybody.
+
+    Returns
+    -------
+    fewer, more : ndarray
+        Mid-p-values of either side.
+    """
+    chance = hypergeom(rows, counted, size)
+    half = 0.5 * chance.pmf(count)
+    return np.asarray(chance.cdf(count) - half), np.asarray(chance.sf(count) + half)
 
 
 def clearest(
