@@ -734,12 +734,11 @@ class _DisparityScorer(_GroupScorer):
 
 class _AccuracyScorer(_GroupScorer):
     _made_by = "accuracy_scorer"
+    # Which of the labels is the positive one does not change the accuracy.
+    pos_label = None
 
-    def __init__(
-        self, *, sensitive_columns: checks.Columns | None = None, pos_label: Any = None
-    ) -> None:
+    def __init__(self, *, sensitive_columns: checks.Columns | None = None) -> None:
         self.sensitive_columns = sensitive_columns
-        self.pos_label = pos_label
 
     def _value(
         self, truth: Int, probability: Float, groups: Any, sample_weight: ArrayLike | None
@@ -853,9 +852,7 @@ def disparity_scorer(
     return scorer
 
 
-def accuracy_scorer(
-    *, sensitive_columns: checks.Columns | None = None, pos_label: Any = None
-) -> Any:
+def accuracy_scorer(*, sensitive_columns: checks.Columns | None = None) -> Any:
     """Return a scorer for the expected accuracy, of estimators that need groups to decide too.
 
     Parameters
@@ -863,8 +860,6 @@ def accuracy_scorer(
     sensitive_columns : str, int, sequence of these or callable, default=None
         Columns of X that give the groups, or a callable ``X -> groups``, for estimators that need
         them and have no columns of their own. Not used where `sensitive_features` is passed.
-    pos_label : int, float, bool or str, default=None
-        As in `disparity_scorer`; it does not change the accuracy.
 
     Returns
     -------
@@ -885,7 +880,7 @@ def accuracy_scorer(
     >>> accuracy_scorer()(DummyClassifier().fit(X, y), X, y)
     0.75
     """
-    return _AccuracyScorer(sensitive_columns=sensitive_columns, pos_label=pos_label)
+    return _AccuracyScorer(sensitive_columns=sensitive_columns)
 
 
 def _expected_decisions(

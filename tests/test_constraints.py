@@ -125,15 +125,6 @@ def test_parameters_of_parity_and_all_of():
     assert AllOf(criteria).criteria is criteria
 
 
-def test_constructor_takes_bounds_by_keyword_only():
-    """A bare number could be either bound: it is refused."""
-    for criterion in CRITERIA:
-        with pytest.raises(TypeError, match="by name only"):
-            criterion(0.1)
-    with pytest.raises(TypeError, match="by name only"):
-        Parity(ACCURACY, 0.1)
-
-
 def test_constructor_takes_anything():
     """As in scikit-learn, values are stored as they come and judged when used."""
     wrong = DemographicParity(max_difference="much")
