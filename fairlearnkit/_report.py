@@ -25,8 +25,8 @@ def read_rows(
     y_true: ArrayLike, y_pred: ArrayLike, pos_label: Any
 ) -> tuple[NDArray[np.bool_], NDArray[Any]]:
     """Return whether labels are positive, and decisions: integers where all are 0 or 1."""
-    truth = column_or_1d(checks.as_decisions(y_true))
-    decisions = checks.as_decisions(y_pred)
+    truth = column_or_1d(checks.as_array(y_true))
+    decisions = checks.as_array(y_pred)
     check_consistent_length(truth, decisions)
     if not len(truth):
         msg = "y_true must have at least one row, got none."

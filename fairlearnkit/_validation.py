@@ -482,17 +482,17 @@ def _check_no_mask(values: Any, what: str) -> None:
         raise ValueError(msg)
 
 
-def as_decisions(y: ArrayLike) -> NDArray[Any]:
-    """Return labels or decisions as an array of one or two dimensions."""
-    _check_no_mask(y, "Labels and decisions")
-    series = nw.from_native(y, eager_only=True, allow_series=True, pass_through=True)
-    values = _series_values(series) if isinstance(series, nw.Series) else np.asarray(y)
-    if values.dtype.kind == "O" and values.ndim == 1:
-        objects = values.tolist()
+def as_array(values: ArrayLike) -> NDArray[Any]:
+    """Return labels, decisions or scores as an array; numbers are numbers, however they came."""
+    _check_no_mask(values, "Labels, decisions and scores")
+    series = nw.from_native(values, eager_only=True, allow_series=True, pass_through=True)
+    array = _series_values(series) if isinstance(series, nw.Series) else np.asarray(values)
+    if array.dtype.kind == "O" and array.ndim == 1:
+        objects = array.tolist()
         # Numbers in a column of categories, or of objects, are numbers.
         if all(isinstance(value, Real) for value in dict.fromkeys(objects)):
             return np.array(objects)
-    return values
+    return array
 
 
 def import_pandas(what: str) -> Any:

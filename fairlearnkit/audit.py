@@ -1199,7 +1199,7 @@ def _check_options(
 
 
 def _check_scores(y_score: ArrayLike, n_rows: int) -> Float:
-    score = np.asarray(checks.as_decisions(y_score), dtype=float)
+    score = np.asarray(checks.as_array(y_score), dtype=float)
     if score.shape != (n_rows,):
         msg = f"y_score must have one value per row, shape ({n_rows},), got shape {score.shape}."
         raise ValueError(msg)

@@ -494,8 +494,8 @@ def _read(
     if missing not in ("error", "group"):
         msg = f"missing must be 'error' or 'group', got {missing!r}."
         raise ValueError(msg)
-    truth = column_or_1d(checks.as_decisions(y_true))
-    decisions = checks.as_decisions(y_pred)
+    truth = column_or_1d(checks.as_array(y_true))
+    decisions = checks.as_array(y_pred)
     check_consistent_length(truth, decisions)
     _check_no_missing(truth, "y_true")
     _check_no_missing(decisions, "y_pred")
@@ -908,7 +908,7 @@ def _expected_decisions(
     probability : ndarray of shape (n_samples,)
         Probability of being accepted; 0 or 1 where the estimator has no `decision_probability`.
     """
-    truth = column_or_1d(checks.as_decisions(y))
+    truth = column_or_1d(checks.as_array(y))
     _check_no_missing(truth, "y")
     last = _last_step(estimator)
     method = "decision_probability" if hasattr(last, "decision_probability") else "predict"
@@ -917,7 +917,7 @@ def _expected_decisions(
         response = getattr(last, method)(_before_last_step(estimator, X), **given)
     else:
         response = estimator.predict(X)
-    decisions = checks.as_decisions(response)
+    decisions = checks.as_array(response)
     if method == "predict":
         decisions = decisions.ravel()
     known = getattr(last, "classes_", None)
