@@ -27,6 +27,8 @@ from fairlearnkit import (
     ErrorRateParity,
     ReductionClassifier,
 )
+from fairlearnkit._kernels.hypotheses import weighted_problem
+from fairlearnkit._kernels.moments import objective, row_prices
 from fairlearnkit._kernels.pool import lower_bounds
 from fairlearnkit.datasets import load_adult, make_group_classification
 from fairlearnkit.exceptions import InfeasibleConstraintError
@@ -360,20 +362,20 @@ def test_the_weighted_problem_is_the_best_response(instance, criterion, seed):
     And every labelling's priced cost differs from theirs by the weight of the rows where they
     differ, which is what a learner minimises.
     """
-    X = np.arange(len(instance.y), dtype=float)[:, None]
-    clf = reduction(instance, criterion, AnyLabelling(), X, tol=1.0)
     moments = instance.moments(criterion)
     price = np.random.default_rng(seed).normal(scale=0.3, size=len(moments.event))
-    problem = clf._problem(moments, price)
+    _, slope = objective(moments.mass, instance.fp_cost, instance.fn_cost)
+    of_rows = instance.y, instance.group, instance.weight
+    problem = weighted_problem(row_prices(moments, price, slope, *of_rows), instance.weight.sum())
     if problem is None:
         return
-    every = every_labelling(len(X))
+    every = every_labelling(len(instance.y))
     rates = np.array([rows_of_rates(instance, criterion, d) for d in every])
     costs = np.array([instance.counted_cost(d) for d in every])
     priced = costs + rates @ price
     best = int(np.argmin(priced))
     scale = instance.weight.sum() / np.abs(problem.price).sum()
-    missed = np.abs(every - problem.label) @ problem.weight / scale
+    missed = np.abs(every - problem.accept) @ problem.weight / scale
     np.testing.assert_allclose(priced - priced[best], missed, atol=1e-9)
 
 
