@@ -6,6 +6,21 @@ from itertools import product
 import cvxpy as cp
 import numpy as np
 import pytest
+from helpers import (
+    CRITERIA,
+    DIFFERENCES,
+    RATIOS,
+    Instance,
+    Stump,
+    compared,
+    counted_rate,
+    counted_rates,
+    decide,
+    instances,
+    parities,
+    reproducible,
+    stumps,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import linprog
@@ -41,21 +56,6 @@ from fairlearnkit.constraints import (
 from fairlearnkit.datasets import make_group_classification
 from fairlearnkit.exceptions import InfeasibleConstraintError
 from fairlearnkit.metrics import disparity, disparity_scorer
-from tests.helpers import (
-    CRITERIA,
-    DIFFERENCES,
-    RATIOS,
-    Instance,
-    Stump,
-    compared,
-    counted_rate,
-    counted_rates,
-    decide,
-    instances,
-    parities,
-    reproducible,
-    stumps,
-)
 from tests.test_reductions import AnyLabelling, every_labelling, two_classes
 
 pytestmark = pytest.mark.filterwarnings(

@@ -7,6 +7,16 @@ from itertools import product
 import numpy as np
 import pytest
 import sklearn
+from helpers import (
+    Stump,
+    counted_rates,
+    criteria,
+    decide,
+    exact_programme,
+    instances,
+    reproducible,
+    stumps,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -33,16 +43,6 @@ from fairlearnkit._kernels.pool import lower_bounds
 from fairlearnkit.datasets import load_adult, make_group_classification
 from fairlearnkit.exceptions import InfeasibleConstraintError
 from fairlearnkit.metrics import disparity
-from tests.helpers import (
-    Stump,
-    counted_rates,
-    criteria,
-    decide,
-    exact_programme,
-    instances,
-    reproducible,
-    stumps,
-)
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::fairlearnkit.exceptions.DegenerateGroupWarning"  # tiny instances on purpose

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import reproducible
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
@@ -19,7 +20,6 @@ from fairlearnkit._kernels.newton import (
     surrogate_rows,
 )
 from fairlearnkit.exceptions import InfeasibleConstraintError
-from tests.helpers import reproducible
 
 
 def random_problem(seed, n_samples=120, n_features=5, n_groups=3, alpha=0.01, intercept=True):
