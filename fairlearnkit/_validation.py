@@ -32,6 +32,11 @@ HOW_TO_GIVE_GROUPS = (
 )
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value is a real number; booleans are not."""
+    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
+
+
 def check_features(X: Any, estimator: Any) -> Any:
     """Return X as a data frame, a CSR or CSC matrix, or a 2-D array; values are not checked."""
     if _is_frame(X):
@@ -89,10 +94,7 @@ def check_costs(costs: Mapping[str, float] | None) -> tuple[float, float]:
     is_valid = (
         isinstance(costs, Mapping)
         and set(costs) == {"fp", "fn"}
-        and all(
-            isinstance(c, Real) and not isinstance(c, bool) and 0 <= c < np.inf
-            for c in costs.values()
-        )
+        and all(is_number(c) and 0 <= c < np.inf for c in costs.values())
         and any(c > 0 for c in costs.values())
     )
     if not is_valid:

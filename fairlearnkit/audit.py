@@ -57,7 +57,13 @@ from fairlearnkit._kernels.intervals import (
     studentised_maximum,
     wilson_interval,
 )
-from fairlearnkit._report import column_names, is_number, plain, rate_arrays, read_rows
+from fairlearnkit._report import (
+    column_names,
+    groups_of,
+    plain,
+    rate_arrays,
+    read_rows,
+)
 from fairlearnkit.constraints import (
     ERROR_RATE,
     FALSE_POSITIVE_RATE,
@@ -1099,20 +1105,10 @@ def audit_estimator(
     >>> report.criteria[0].decision
     'exceeds'
     """
-    groups = sensitive_features
-    last = metrics._last_step(estimator)
-    if groups is None:
-        where, wanted = X, sensitive_columns
-        if wanted is None:
-            where = metrics._before_last_step(estimator, X)
-            wanted = getattr(last, "sensitive_columns", None)
-        if wanted is None:
-            msg = f"Groups are needed, got none. {checks.HOW_TO_GIVE_GROUPS}"
-            raise ValueError(msg)
-        features = checks.check_features(where, None)
-        groups = checks.select_columns(features, wanted, "sensitive_columns")
+    groups = groups_of(estimator, X, sensitive_features, sensitive_columns)
     truth, probability = metrics._expected_decisions(estimator, X, y, groups, pos_label)
     if options.get("y_score") is None and hasattr(estimator, "predict_proba"):
+        last = metrics._last_step(estimator)
         classes = np.asarray(last.classes_)
         if pos_label is None:
             pos_label = getattr(last, "pos_label", None)
@@ -1139,13 +1135,13 @@ def _check_options(
     multiple_testing: Any,
 ) -> _Options:
     for name, value in (("confidence", confidence), ("power", power)):
-        if not is_number(value) or not 0 < value < 1:
+        if not checks.is_number(value) or not 0 < value < 1:
             msg = f"{name} must be in (0, 1), got {value!r}."
             raise ValueError(msg)
     if confidence <= 0.5:
         msg = f"confidence must be above 0.5 for verdicts to mean anything, got {confidence!r}."
         raise ValueError(msg)
-    if not is_number(max_difference) or not 0 <= max_difference <= 1:
+    if not checks.is_number(max_difference) or not 0 <= max_difference <= 1:
         msg = f"max_difference must be in [0, 1], got {max_difference!r}."
         raise ValueError(msg)
     if interval not in ("score", "exact"):

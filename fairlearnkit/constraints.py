@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from inspect import Parameter, signature
-from numbers import Real
 from typing import Any, Concatenate, ParamSpec
 
 import numpy as np
@@ -31,6 +30,7 @@ from fairlearnkit._kernels.moments import (
     levels,
     ratios,
 )
+from fairlearnkit._validation import is_number
 
 __all__ = [
     "ERROR_RATE",
@@ -285,8 +285,7 @@ class Criterion(BaseEstimator):
 
 
 def _check_share(name: str, value: Any) -> None:
-    is_number = isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
-    if not (is_number and 0 <= value <= 1):
+    if not (is_number(value) and 0 <= value <= 1):
         msg = f"{name} must be in [0, 1], got {value!r}."
         raise ValueError(msg)
 
@@ -892,8 +891,7 @@ class ConvexRates(_Part):
             msg = f"parameters must be a dict of numbers by name, got {self.parameters!r}."
             raise ValueError(msg)
         for name, value in (self.parameters or {}).items():
-            is_number = isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
-            if name in _OTHER_KNOBS or not (is_number and 0 <= value < np.inf):
+            if name in _OTHER_KNOBS or not (is_number(value) and 0 <= value < np.inf):
                 msg = (
                     "parameters must be numbers >= 0 under names that no other bound has, got "
                     f"{name}={value!r}. A sign can be written in the condition."

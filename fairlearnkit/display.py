@@ -23,6 +23,7 @@ from fairlearnkit._base import CostFrontier, learner_score
 from fairlearnkit._kernels.intervals import effective_count, wilson_interval
 from fairlearnkit._kernels.moments import Kind, Moments, group_rates
 from fairlearnkit._kernels.thresholds import accept_probability, hull_points, operating_points
+from fairlearnkit._report import groups_of
 from fairlearnkit._sweep import is_ratio
 from fairlearnkit.constraints import (
     ERROR_RATE,
@@ -645,7 +646,7 @@ class GroupRatesDisplay(_Display):
         GroupRatesDisplay
             The display, drawn.
         """
-        groups = _groups_of(estimator, X, sensitive_features, sensitive_columns)
+        groups = groups_of(estimator, X, sensitive_features, sensitive_columns)
         truth, probability = metrics._expected_decisions(estimator, X, y, groups, pos_label)
         return cls.from_predictions(
             truth,
@@ -840,24 +841,6 @@ class _Scored(NamedTuple):
     name: str
 
 
-def _groups_of(
-    estimator: Any, X: Any, sensitive_features: Any, sensitive_columns: checks.Columns | None
-) -> Any:
-    """Return the groups of X, as passed, from columns or from those of the estimator."""
-    if sensitive_features is not None:
-        return sensitive_features
-    what = "sensitive_columns"
-    if sensitive_columns is not None:
-        return checks.select_columns(checks.check_features(X, None), sensitive_columns, what)
-    last = metrics._last_step(estimator)
-    own = getattr(last, what, None)
-    if own is None:
-        msg = f"Groups are needed, got none. {checks.HOW_TO_GIVE_GROUPS}"
-        raise ValueError(msg)
-    features = checks.check_features(metrics._before_last_step(estimator, X), None)
-    return checks.select_columns(features, own, what)
-
-
 def _scored_rows(
     estimator: Any,
     X: Any,
@@ -881,7 +864,7 @@ def _scored_rows(
             return _Scored(score, positive, unit, labels, weight, rules, name)
         groups = sensitive_features
         if groups is None and sensitive_columns is not None:
-            groups = _groups_of(estimator, X, None, sensitive_columns)
+            groups = groups_of(estimator, X, None, sensitive_columns)
         rows = last._check_predict(metrics._before_last_step(estimator, X))
         unit = last._encode_units(rows, groups, control_features)
         score = last._scores(last._learner_view(rows))
@@ -893,7 +876,7 @@ def _scored_rows(
                 "GroupThresholdClassifier keeps scores of its own."
             )
             raise ValueError(msg)
-        groups = _groups_of(estimator, X, sensitive_features, sensitive_columns)
+        groups = groups_of(estimator, X, sensitive_features, sensitive_columns)
         unit, labels = checks.encode_groups(
             groups, checks.n_rows(X), missing=missing, what="sensitive_features"
         )

@@ -10,7 +10,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from inspect import signature
-from numbers import Real
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -1117,7 +1116,7 @@ def best_within(
         msg = f"best_within takes exactly one of max_difference and min_ratio, got {given}."
         raise ValueError(msg)
     for name, value in bounds.items():
-        if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value <= 1:
+        if not checks.is_number(value) or not 0 <= value <= 1:
             msg = f"{name} must be in [0, 1], got {value!r}."
             raise ValueError(msg)
     return _BestWithin(max_difference, min_ratio=min_ratio, score=score, disparity=disparity)
