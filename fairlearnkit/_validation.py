@@ -164,6 +164,7 @@ def encode_groups(values: Any, n_samples: int, *, missing: str, what: str) -> tu
                 'or make them a group of their own with missing="group".'
             )
             raise ValueError(msg)
+        _check_names(labels, what)
     combined, joined = columns[0]
     if len(columns) > 1:
         joined = [(label,) for label in joined]
@@ -201,11 +202,35 @@ def match_groups(codes: Int, labels: list, known: list, what: str) -> Int:
     return np.array([place[label] for label in labels], dtype=np.intp)[codes]
 
 
+def _check_names(labels: list, what: str) -> None:
+    """Refuse values that no table can tell apart, such as 1 and "1"."""
+    known: dict[str, Any] = {}
+    for label in labels:
+        other = known.setdefault(group_name(label), label)
+        if other is not label:
+            msg = (
+                f"{what} must not hold different values that read the same, got {other!r} and "
+                f"{label!r} in one column. Make them one type, or one value."
+            )
+            raise ValueError(msg)
+
+
 def group_name(label: Hashable) -> str:
-    """Return a group's label for tables and messages."""
+    """Return a group's label for tables and messages: no two groups share one.
+
+    The parts of an intersection are listed by `listed_name`.
+    """
     if isinstance(label, tuple):
-        return ", ".join(group_name(part) for part in label)
+        return ", ".join(listed_name(part) for part in label)
     return "(missing)" if label is None else str(label)
+
+
+def listed_name(label: Hashable) -> str:
+    """Return a label for lists: in quotation marks where it has a comma, or such a mark."""
+    name = group_name(label)
+    if isinstance(label, tuple) or not {",", '"'} & set(name):
+        return name
+    return '"' + name.replace('"', '""') + '"'
 
 
 def label_array(labels: list) -> NDArray[Any]:

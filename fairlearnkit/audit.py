@@ -1229,7 +1229,6 @@ def _columns(
         codes, labels = _codes_as_given(part, n_rows)
         if labels is None:
             codes, labels = checks.encode_groups(part, n_rows, missing=missing, what=what)
-            _check_names(name, labels)
         columns.append((name, codes, labels))
         if max_groups is None:
             _check_groups(name, labels, n_rows)
@@ -1258,19 +1257,6 @@ def _columns(
         )
         raise ValueError(msg)
     return columns
-
-
-def _check_names(column: str, labels: list[Any]) -> None:
-    """Refuse values that no report can tell apart, such as 1 and "1"."""
-    known: dict[str, Any] = {}
-    for label in labels:
-        other = known.setdefault(checks.group_name(label), label)
-        if other is not label:
-            msg = (
-                f"sensitive_features must not hold different values that read the same, got "
-                f"{other!r} and {label!r} in {column}. Make them one type, or one value."
-            )
-            raise ValueError(msg)
 
 
 def _check_groups(column: str, labels: list[Any], n_rows: int) -> None:

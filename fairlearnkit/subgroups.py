@@ -721,7 +721,7 @@ def _is_exclusion(allowed: NDArray[np.bool_]) -> bool:
 def _listed_names(column: _Column, chosen: NDArray[np.bool_], size: Float) -> list[str]:
     """Return the names of categories, the largest first; of many, how many others there are."""
     order = np.argsort(-size, kind="stable")
-    names = [checks.group_name(column.labels[i]) for i in order if chosen[i]]
+    names = [checks.listed_name(column.labels[i]) for i in order if chosen[i]]
     if len(names) > _MOST_NAMES:
         left = len(names) - _MOST_NAMES + 1
         names = [*names[: _MOST_NAMES - 1], f"{left} others"]

@@ -559,7 +559,7 @@ def test_uneven_weights_are_noted():
 @pytest.mark.parametrize(
     ("groups", "message"),
     [
-        (np.array([1, "1"] * 200, dtype=object), "read the same, got 1 and '1' in group"),
+        (np.array([1, "1"] * 200, dtype=object), "read the same, got 1 and '1' in one column"),
         (pd.DataFrame(np.eye(400, 2), columns=["a", "a"]), r"got \['a'\] more than once"),
         (np.random.default_rng(0).random(400), "got 400 values of group in 400 rows"),
         (pd.DataFrame({"age": np.arange(400) % 150}), "got 150 values of age .* pandas.cut"),
