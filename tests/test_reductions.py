@@ -2,24 +2,25 @@
 
 import pickle
 import threading
-from itertools import product
 
 import numpy as np
 import pytest
 import sklearn
 from helpers import (
+    AnyLabelling,
     Stump,
     counted_rates,
     criteria,
     decide,
+    every_labelling,
     exact_programme,
     instances,
     reproducible,
     stumps,
+    two_classes,
 )
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import FixedThresholdClassifier, KFold, cross_val_predict
@@ -49,20 +50,6 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-class AnyLabelling(ClassifierMixin, BaseEstimator):
-    """A learner that can output every labelling of the training rows, told apart by column 0."""
-
-    def fit(self, X, y, sample_weight=None):
-        """Remember each row's label."""
-        self.classes_ = np.unique(y)
-        self.label_ = dict(zip(X[:, 0].tolist(), np.asarray(y).tolist(), strict=True))
-        return self
-
-    def predict(self, X):
-        """Return the remembered labels; the smaller one for rows left out as weightless."""
-        return np.array([self.label_.get(key, 0) for key in X[:, 0].tolist()])
-
-
 def reduction(instance, criterion, learner, X, tol=1e-9, **params):
     """Fit the reduction of an instance to the end."""
     fit_params = {key: params.pop(key) for key in ("control_features",) if key in params}
@@ -81,14 +68,6 @@ def reduction(instance, criterion, learner, X, tol=1e-9, **params):
         sample_weight=instance.weight,
         **fit_params,
     )
-
-
-def every_labelling(n):
-    return np.array(list(product((0.0, 1.0), repeat=n)))
-
-
-def two_classes(instance):
-    return len(np.unique(instance.y)) == 2
 
 
 small = instances(max_rows=8).filter(two_classes)
