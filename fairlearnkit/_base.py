@@ -225,6 +225,22 @@ class CostFrontier:
         )
 
 
+class _Lock:
+    """A lock for threads that pickles and copies: what comes out is a lock of its own."""
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return type(self), ()
+
+
 class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
     """Base of all estimators: a classifier under a group criterion."""
 
@@ -236,7 +252,7 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
     # The user's own conditions as last stated, for all that `at` makes of a fit.
     _conditions: Any = None
     # Held by whoever solves: estimators of one fit share conditions and models.
-    _lock: Any
+    _lock: _Lock
     # The training rows and what is as large as they are.
     _unpickled: ClassVar[tuple[str, ...]] = ("_training",)
     # Parameters that `at` reads anew; all others stay as they were in `fit`.
@@ -271,7 +287,7 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
         self._criterion = clone(self.constraint)
         self._costs = checks.check_costs(self.costs)
         self._frontier = self._conditions = None
-        self._lock = RLock()
+        self._lock = _Lock()
         X = checks.check_features(X, self)
         y, encoded = self._check_labels(X, y)
         weight = checks.check_weights(sample_weight, X)
@@ -863,13 +879,8 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without the training rows."""
         state = super().__getstate__().items()
-        left_out = {*self._unpickled, "_conditions", "_lock"}
+        left_out = {*self._unpickled, "_conditions"}
         return {name: value for name, value in state if name not in left_out}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Set the state of a pickle, which is of a fit of its own."""
-        super().__setstate__(state)
-        self._lock = RLock()
 
     def _twin(self) -> Self:
         """Return another estimator of the same fit, for `at` to turn."""
