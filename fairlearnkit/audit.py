@@ -1114,10 +1114,9 @@ def audit_estimator(
     truth, probability = metrics._expected_decisions(estimator, X, y, groups, pos_label)
     if options.get("y_score") is None and hasattr(estimator, "predict_proba"):
         last = metrics._last_step(estimator)
-        classes = np.asarray(last.classes_)
         if pos_label is None:
             pos_label = getattr(last, "pos_label", None)
-        place = 1 if pos_label is None else classes.tolist().index(pos_label)
+        classes, place = metrics._two_classes(np.asarray(last.classes_), pos_label)
         options["y_score"] = learner_score(estimator, X, "predict_proba", classes, place)
     return audit(
         truth,

@@ -880,8 +880,7 @@ def _scored_rows(
         unit, labels = checks.encode_groups(
             groups, checks.n_rows(X), missing=missing, what="sensitive_features"
         )
-        classes = metrics._two_classes(np.asarray(last.classes_), pos_label)
-        place = 1 if pos_label is None else classes.tolist().index(pos_label)
+        classes, place = metrics._two_classes(np.asarray(last.classes_), pos_label)
         score = learner_score(estimator, X, "auto", classes, place)
         cut = 0.5 if hasattr(estimator, "predict_proba") else 0.0
         decided = np.ravel(estimator.predict(X)) == classes[place]
@@ -1121,14 +1120,14 @@ class GroupROCDisplay(_Display):
             The display, drawn.
         """
         truth = checks.as_array(y_true)
-        classes = metrics._two_classes(np.unique(truth), pos_label)
+        classes, place = metrics._two_classes(np.unique(truth), pos_label)
         score = _finite_scores(y_score, len(truth))
         unit, labels = checks.encode_groups(
             sensitive_features, len(truth), missing=missing, what="sensitive_features"
         )
         rows = _Scored(
             score,
-            truth == (classes[1] if pos_label is None else pos_label),
+            truth == classes[place],
             unit,
             labels,
             checks.check_weights(sample_weight, truth),

@@ -531,8 +531,7 @@ def _positive_and_accepted(
     """Return whether each label is positive, and the probability of deciding for it."""
     found = np.unique(truth)
     if decisions.ndim == 2:
-        classes = _two_classes(found, pos_label)
-        place = 1 if pos_label is None else int(np.flatnonzero(classes == pos_label)[0])
+        classes, place = _two_classes(found, pos_label)
         return truth == classes[place], _probabilities(decisions)[:, place]
     decided = column_or_1d(decisions)
     is_zero_one = found.dtype.kind in "biuf" and set(found.tolist()) <= {0, 1}
@@ -544,8 +543,7 @@ def _positive_and_accepted(
             )
             raise ValueError(msg)
         decided = np.clip(decided, 0.0, 1.0)
-        classes = _two_classes(np.array([0, 1]), pos_label)
-        place = 1 if pos_label is None else int(np.flatnonzero(classes == pos_label)[0])
+        _, place = _two_classes(np.array([0, 1]), pos_label)
         return truth == place, decided if place == 1 else 1 - decided
     if (found.dtype.kind in "biuf") != (decided.dtype.kind in "biuf"):
         msg = (
@@ -557,13 +555,13 @@ def _positive_and_accepted(
     positive = pos_label
     # A label alone needs no other where it is known whether it is the positive one.
     if pos_label is None or len(labels) > 1:
-        classes = _two_classes(labels, pos_label)
-        positive = classes[1] if pos_label is None else pos_label
+        classes, place = _two_classes(labels, pos_label)
+        positive = classes[place]
     return truth == positive, (decided == positive).astype(float)
 
 
-def _two_classes(labels: NDArray[Any], pos_label: Any) -> NDArray[Any]:
-    """Return the two classes in order, from the labels that occur and the positive one."""
+def _two_classes(labels: NDArray[Any], pos_label: Any) -> tuple[NDArray[Any], int]:
+    """Return the two classes in order, from the labels that occur, and which one is positive."""
     if pos_label is not None:
         if len(labels) == 2 and pos_label not in labels.tolist():
             msg = f"pos_label must be one of the labels {labels.tolist()}, got {pos_label!r}."
@@ -583,7 +581,7 @@ def _two_classes(labels: NDArray[Any], pos_label: Any) -> NDArray[Any]:
             else ""
         )
         raise ValueError(msg.rstrip())
-    return labels
+    return labels, 1 if pos_label is None else labels.tolist().index(pos_label)
 
 
 def _probabilities(decisions: NDArray[Any]) -> Float:
@@ -924,8 +922,7 @@ def _expected_decisions(
         known = np.union1d(truth, decisions)
     if pos_label is None:
         pos_label = getattr(last, "pos_label", None)
-    classes = _two_classes(np.asarray(known), pos_label)
-    place = 1 if pos_label is None else classes.tolist().index(pos_label)
+    classes, place = _two_classes(np.asarray(known), pos_label)
     positive = truth == classes[place]
     if not (positive | (truth == classes[1 - place])).all():
         msg = (
