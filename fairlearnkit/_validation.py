@@ -204,6 +204,9 @@ def match_groups(codes: Int, labels: list, known: list, what: str) -> Int:
 
 def _check_names(labels: list, what: str) -> None:
     """Refuse values that no table can tell apart, such as 1 and "1"."""
+    kinds = {type(label) for label in labels}
+    if len(kinds) == 1 and kinds <= {str, int, float, bool}:
+        return
     known: dict[str, Any] = {}
     for label in labels:
         other = known.setdefault(group_name(label), label)
