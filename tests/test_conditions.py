@@ -687,9 +687,9 @@ def test_the_knob_is_a_parameter(data, kind):
 
 
 def test_knobs_turned_in_threads(data):
-    """Estimators of one fit share conditions: threads that turn them take turns, as do questions.
+    """Estimators of one fit share conditions: asked in any order, or in threads, each has its own.
 
-    Without that one thread's knob is another's, and answers are beyond their bounds.
+    Threads take turns: otherwise one's knob is another's, and answers are beyond their bounds.
     """
     clf = fitted(data, ConvexRates(euclidean, parameters={"distance": 0.05}))
     knobs = np.linspace(0.002, 0.05, 12)
@@ -699,6 +699,9 @@ def test_knobs_turned_in_threads(data):
         return other.cost_, other.bound_prices_, other.disparity_
 
     alone = [turned(knob) for knob in knobs]
+    others = [clf.at(distance=knob) for knob in knobs]
+    for other, (_, price, _) in zip(others[::-1], alone[::-1], strict=True):
+        np.testing.assert_array_equal(other.bound_prices_, price)
     with ThreadPoolExecutor(4) as threads:
         assert str(list(threads.map(turned, knobs))) == str(alone)
 
