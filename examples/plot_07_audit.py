@@ -106,7 +106,8 @@ for subgroup in found.values():
 
 # %%
 # Of people who do not earn more, one kind is taken for high earners many times as often as all
-# others. The gaps by sex and by race, in the picture on the left, are small beside that.
+# others. The gaps by sex and by race, in the picture on the left, are small beside that. The
+# interval of the subgroup is that of its difference from all others, the dotted line.
 
 missed = found["false positive rate"]
 single = [rate for rate in report.rates if rate.rate == "false_positive_rate"]
@@ -118,8 +119,11 @@ bars = [
 fig, axes = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
 for k, (_, value, lower, upper) in enumerate(bars):
     axes[0].errorbar(value, -k, xerr=[[value - lower], [upper - value]], fmt="o", color="#0072B2")
-axes[0].plot(missed.value, -len(bars), "D", color="#D55E00")
+# The limits of the difference, from the rate of all others on.
+limits = [[missed.difference - missed.lower], [missed.upper - missed.difference]]
+axes[0].errorbar(missed.value, -len(bars), xerr=limits, fmt="D", color="#D55E00")
 axes[0].plot(missed.rest, -len(bars) - 1, "D", color="#D55E00", mfc="none")
+axes[0].axvline(missed.rest, color="#D55E00", ls=":", lw=0.9)
 names = [*(name for name, *_ in bars), "the subgroup (tested rows)", "all others"]
 axes[0].set_yticks(-np.arange(len(names)), names)
 axes[0].set(

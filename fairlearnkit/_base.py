@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from numbers import Integral
+from threading import RLock
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -224,6 +225,22 @@ class CostFrontier:
         )
 
 
+class _Lock:
+    """A lock for threads that pickles and copies: what comes out is a lock of its own."""
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        return type(self), ()
+
+
 class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
     """Base of all estimators: a classifier under a group criterion."""
 
@@ -234,6 +251,8 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
     _training: Any = None
     # The user's own conditions as last stated, for all that `at` makes of a fit.
     _conditions: Any = None
+    # Held by whoever solves: estimators of one fit share conditions and models.
+    _lock: _Lock
     # The training rows and what is as large as they are.
     _unpickled: ClassVar[tuple[str, ...]] = ("_training",)
     # Parameters that `at` reads anew; all others stay as they were in `fit`.
@@ -268,6 +287,7 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
         self._criterion = clone(self.constraint)
         self._costs = checks.check_costs(self.costs)
         self._frontier = self._conditions = None
+        self._lock = _Lock()
         X = checks.check_features(X, self)
         y, encoded = self._check_labels(X, y)
         weight = checks.check_weights(sample_weight, X)
@@ -581,7 +601,7 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
         -------
         estimator of the same class
             Fitted at the other knob; its `constraint` parameter says which. No existing estimator
-            changes.
+            changes. Threads that turn the same fit take turns.
 
         Raises
         ------
@@ -638,7 +658,8 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
         if "constraint" in given:
             other._warn_degenerate(other._cell_count)
         other._frontier = None
-        other._turn()
+        with self._lock:
+            other._turn()
         return other
 
     def _check_fixed_params(self) -> None:
@@ -669,9 +690,10 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
         do not randomise.
         """
         check_is_fitted(self)
-        if self._frontier is None:
-            self._frontier = self._compute_frontier()
-        return self._frontier
+        with self._lock:
+            if self._frontier is None:
+                self._frontier = self._compute_frontier()
+            return self._frontier
 
     @property
     def bound_prices_(self) -> Float:
@@ -685,8 +707,9 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
         if (setting := self._plain_setting()) is not None:
             msg = f"bound_prices_ is not available with {setting}: such rules have no price."
             raise AttributeError(msg)
-        moments = self._moments()
-        _, by_event = self._cost_and_slope(moments)
+        with self._lock:
+            moments = self._moments()
+            _, by_event = self._cost_and_slope(moments)
         parts = list(self._criterion._parts())
         total = np.bincount(self._part_of_event(parts), np.abs(by_event), minlength=len(parts))
         is_priced = [part._kind != Kind.FREE and not part._is_ratio for part in parts]
@@ -838,8 +861,9 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
         return {}
 
     def _disparity(self, sums: Float) -> float | Float:
-        moments = self._moments()
-        found = self._criterion._disparities(moments, group_rates(moments, sums))
+        with self._lock:
+            moments = self._moments()
+            found = self._criterion._disparities(moments, group_rates(moments, sums))
         return float(found[0]) if len(found) == 1 else found
 
     def _training_rows(self, what: str) -> Any:

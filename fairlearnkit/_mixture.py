@@ -242,17 +242,17 @@ class MixtureClassifier(GroupConstrainedClassifier):
         knob, nor for rules that do not randomise.
         """
         check_is_fitted(self)
-        # Later knobs add to the pool.
         pool = self._pool
-        if self._frontier is None or self._frontier_of != (len(pool.hypotheses), pool.n_calls):
-            # Thresholds that join the pool at one knob may serve another.
-            n_known = -1
-            while n_known < len(pool.hypotheses):
-                n_known = len(pool.hypotheses)
-                curve = self._compute_frontier()
-            self._frontier, self._frontier_of = curve, (n_known, pool.n_calls)
-            return curve
-        return self._frontier
+        with self._lock:
+            # Later knobs add to the pool.
+            if self._frontier is None or self._frontier_of != (len(pool.hypotheses), pool.n_calls):
+                # Thresholds that join the pool at one knob may serve another.
+                n_known = -1
+                while n_known < len(pool.hypotheses):
+                    n_known = len(pool.hypotheses)
+                    curve = self._compute_frontier()
+                self._frontier, self._frontier_of = curve, (n_known, pool.n_calls)
+            return self._frontier
 
     def _nearest(self, moments: Moments, upper: Float, lower: Float) -> Relaxation:
         return nearest_mixture(self._pool, moments, upper, lower)

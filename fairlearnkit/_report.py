@@ -16,17 +16,12 @@ from fairlearnkit import metrics
 from fairlearnkit.constraints import Rate
 
 
-def is_number(value: Any) -> bool:
-    """Whether a value is a real number; booleans are not."""
-    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
-
-
 def read_rows(
     y_true: ArrayLike, y_pred: ArrayLike, pos_label: Any
 ) -> tuple[NDArray[np.bool_], NDArray[Any]]:
     """Return whether labels are positive, and decisions: integers where all are 0 or 1."""
-    truth = column_or_1d(checks.as_decisions(y_true))
-    decisions = checks.as_decisions(y_pred)
+    truth = column_or_1d(checks.as_array(y_true))
+    decisions = checks.as_array(y_pred)
     check_consistent_length(truth, decisions)
     if not len(truth):
         msg = "y_true must have at least one row, got none."
@@ -51,6 +46,28 @@ def _zero_one(values: NDArray[Any]) -> bool:
     if values.dtype.kind == "b":
         return True
     return values.dtype.kind in "iu" and bool(values.min() >= 0 and values.max() <= 1)
+
+
+def groups_of(
+    estimator: Any, X: Any, sensitive_features: Any, sensitive_columns: checks.Columns | None
+) -> Any:
+    """Return the groups of X: as passed, from columns, or from those of the estimator.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
+    if sensitive_features is not None:
+        return sensitive_features
+    where, wanted = X, sensitive_columns
+    if wanted is None:
+        where = metrics._before_last_step(estimator, X)
+        wanted = getattr(metrics._last_step(estimator), "sensitive_columns", None)
+    if wanted is None:
+        msg = f"Groups are needed, got none. {checks.HOW_TO_GIVE_GROUPS}"
+        raise ValueError(msg)
+    return checks.select_columns(checks.check_features(where, None), wanted, "sensitive_columns")
 
 
 def column_names(values: Any, n_columns: int) -> list[str]:

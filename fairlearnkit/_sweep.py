@@ -540,7 +540,7 @@ def check_sweep(
             raise ValueError(msg)
 
     X = checks.check_features(X, estimator)
-    label = column_or_1d(checks.as_decisions(y))
+    label = column_or_1d(checks.as_array(y))
     check_consistent_length(X, label)
     classes = np.unique(label)
     if len(classes) != 2:

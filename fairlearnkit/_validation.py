@@ -32,6 +32,11 @@ HOW_TO_GIVE_GROUPS = (
 )
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value is a real number; booleans are not."""
+    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
+
+
 def check_features(X: Any, estimator: Any) -> Any:
     """Return X as a data frame, a CSR or CSC matrix, or a 2-D array; values are not checked."""
     if _is_frame(X):
@@ -89,10 +94,7 @@ def check_costs(costs: Mapping[str, float] | None) -> tuple[float, float]:
     is_valid = (
         isinstance(costs, Mapping)
         and set(costs) == {"fp", "fn"}
-        and all(
-            isinstance(c, Real) and not isinstance(c, bool) and 0 <= c < np.inf
-            for c in costs.values()
-        )
+        and all(is_number(c) and 0 <= c < np.inf for c in costs.values())
         and any(c > 0 for c in costs.values())
     )
     if not is_valid:
@@ -162,6 +164,7 @@ def encode_groups(values: Any, n_samples: int, *, missing: str, what: str) -> tu
                 'or make them a group of their own with missing="group".'
             )
             raise ValueError(msg)
+        _check_names(labels, what)
     combined, joined = columns[0]
     if len(columns) > 1:
         joined = [(label,) for label in joined]
@@ -199,11 +202,38 @@ def match_groups(codes: Int, labels: list, known: list, what: str) -> Int:
     return np.array([place[label] for label in labels], dtype=np.intp)[codes]
 
 
+def _check_names(labels: list, what: str) -> None:
+    """Refuse values that no table can tell apart, such as 1 and "1"."""
+    kinds = {type(label) for label in labels}
+    if len(kinds) == 1 and kinds <= {str, int, float, bool}:
+        return
+    known: dict[str, Any] = {}
+    for label in labels:
+        other = known.setdefault(group_name(label), label)
+        if other is not label:
+            msg = (
+                f"{what} must not hold different values that read the same, got {other!r} and "
+                f"{label!r} in one column. Make them one type, or one value."
+            )
+            raise ValueError(msg)
+
+
 def group_name(label: Hashable) -> str:
-    """Return a group's label for tables and messages."""
+    """Return a group's label for tables and messages: no two groups share one.
+
+    The parts of an intersection are listed by `listed_name`.
+    """
     if isinstance(label, tuple):
-        return ", ".join(group_name(part) for part in label)
+        return ", ".join(listed_name(part) for part in label)
     return "(missing)" if label is None else str(label)
+
+
+def listed_name(label: Hashable) -> str:
+    """Return a label for lists: in quotation marks where it has a comma, or such a mark."""
+    name = group_name(label)
+    if isinstance(label, tuple) or not {",", '"'} & set(name):
+        return name
+    return '"' + name.replace('"', '""') + '"'
 
 
 def label_array(labels: list) -> NDArray[Any]:
@@ -482,17 +512,17 @@ def _check_no_mask(values: Any, what: str) -> None:
         raise ValueError(msg)
 
 
-def as_decisions(y: ArrayLike) -> NDArray[Any]:
-    """Return labels or decisions as an array of one or two dimensions."""
-    _check_no_mask(y, "Labels and decisions")
-    series = nw.from_native(y, eager_only=True, allow_series=True, pass_through=True)
-    values = _series_values(series) if isinstance(series, nw.Series) else np.asarray(y)
-    if values.dtype.kind == "O" and values.ndim == 1:
-        objects = values.tolist()
+def as_array(values: ArrayLike) -> NDArray[Any]:
+    """Return labels, decisions or scores as an array; numbers are numbers, however they came."""
+    _check_no_mask(values, "Labels, decisions and scores")
+    series = nw.from_native(values, eager_only=True, allow_series=True, pass_through=True)
+    array = _series_values(series) if isinstance(series, nw.Series) else np.asarray(values)
+    if array.dtype.kind == "O" and array.ndim == 1:
+        objects = array.tolist()
         # Numbers in a column of categories, or of objects, are numbers.
         if all(isinstance(value, Real) for value in dict.fromkeys(objects)):
             return np.array(objects)
-    return values
+    return array
 
 
 def import_pandas(what: str) -> Any:

@@ -57,7 +57,13 @@ from fairlearnkit._kernels.intervals import (
     studentised_maximum,
     wilson_interval,
 )
-from fairlearnkit._report import column_names, is_number, plain, rate_arrays, read_rows
+from fairlearnkit._report import (
+    column_names,
+    groups_of,
+    plain,
+    rate_arrays,
+    read_rows,
+)
 from fairlearnkit.constraints import (
     ERROR_RATE,
     FALSE_POSITIVE_RATE,
@@ -84,6 +90,7 @@ __all__ = [
 
 Float = NDArray[np.float64]
 Int = NDArray[np.intp]
+_Needed = tuple[tuple[str, int], ...]
 
 _RATES = (SELECTION_RATE, TRUE_POSITIVE_RATE, FALSE_POSITIVE_RATE, ERROR_RATE)
 _SCHEMA, _VERSION = "fairlearnkit.audit", 1
@@ -151,6 +158,10 @@ class GroupRate:
 class CriterionFinding:
     """How unequal groups are by one criterion, and what can be said of its bound.
 
+    Where fewer than two groups have one of its rates, the other rates alone may show that the
+    bound is exceeded; the numbers are then theirs, with limits that leave open what is not known.
+    Otherwise such a finding is undefined, and its numbers are NaN.
+
     Attributes
     ----------
     attribute : str
@@ -182,11 +193,11 @@ class CriterionFinding:
     certified : float
         The bound that the gap is shown to be within, or the ratio to reach: the one-sided limit
         that the verdict "within" goes by.
-    needed : dict of str to int
-        Further rows by group with which the verdict would come with the wanted power, if true
-        rates were those seen: "exceeds" where what is seen is beyond the bound, and "within",
-        which all pairs must pass at once, where it is not. Empty where no number of rows would
-        tell.
+    needed : tuple of (str, int)
+        Further rows by group, the most first, with which the verdict would come with the wanted
+        power, if true rates were those seen: "exceeds" where what is seen is beyond the bound,
+        and "within", which all pairs must pass at once, where it is not. Empty where no number of
+        rows would tell.
     verdict : str
         The decision in words.
     """
@@ -210,7 +221,7 @@ class CriterionFinding:
     p_exceeds: float
     p_within: float
     certified: float
-    needed: dict[str, int] = field(hash=False)
+    needed: _Needed
     verdict: str
 
 
@@ -1099,24 +1110,13 @@ def audit_estimator(
     >>> report.criteria[0].decision
     'exceeds'
     """
-    groups = sensitive_features
-    last = metrics._last_step(estimator)
-    if groups is None:
-        where, wanted = X, sensitive_columns
-        if wanted is None:
-            where = metrics._before_last_step(estimator, X)
-            wanted = getattr(last, "sensitive_columns", None)
-        if wanted is None:
-            msg = f"Groups are needed, got none. {checks.HOW_TO_GIVE_GROUPS}"
-            raise ValueError(msg)
-        features = checks.check_features(where, None)
-        groups = checks.select_columns(features, wanted, "sensitive_columns")
+    groups = groups_of(estimator, X, sensitive_features, sensitive_columns)
     truth, probability = metrics._expected_decisions(estimator, X, y, groups, pos_label)
     if options.get("y_score") is None and hasattr(estimator, "predict_proba"):
-        classes = np.asarray(last.classes_)
+        last = metrics._last_step(estimator)
         if pos_label is None:
             pos_label = getattr(last, "pos_label", None)
-        place = 1 if pos_label is None else classes.tolist().index(pos_label)
+        classes, place = metrics._two_classes(np.asarray(last.classes_), pos_label)
         options["y_score"] = learner_score(estimator, X, "predict_proba", classes, place)
     return audit(
         truth,
@@ -1139,13 +1139,13 @@ def _check_options(
     multiple_testing: Any,
 ) -> _Options:
     for name, value in (("confidence", confidence), ("power", power)):
-        if not is_number(value) or not 0 < value < 1:
+        if not checks.is_number(value) or not 0 < value < 1:
             msg = f"{name} must be in (0, 1), got {value!r}."
             raise ValueError(msg)
     if confidence <= 0.5:
         msg = f"confidence must be above 0.5 for verdicts to mean anything, got {confidence!r}."
         raise ValueError(msg)
-    if not is_number(max_difference) or not 0 <= max_difference <= 1:
+    if not checks.is_number(max_difference) or not 0 <= max_difference <= 1:
         msg = f"max_difference must be in [0, 1], got {max_difference!r}."
         raise ValueError(msg)
     if interval not in ("score", "exact"):
@@ -1199,7 +1199,7 @@ def _check_options(
 
 
 def _check_scores(y_score: ArrayLike, n_rows: int) -> Float:
-    score = np.asarray(checks.as_decisions(y_score), dtype=float)
+    score = np.asarray(checks.as_array(y_score), dtype=float)
     if score.shape != (n_rows,):
         msg = f"y_score must have one value per row, shape ({n_rows},), got shape {score.shape}."
         raise ValueError(msg)
@@ -1233,7 +1233,6 @@ def _columns(
         codes, labels = _codes_as_given(part, n_rows)
         if labels is None:
             codes, labels = checks.encode_groups(part, n_rows, missing=missing, what=what)
-            _check_names(name, labels)
         columns.append((name, codes, labels))
         if max_groups is None:
             _check_groups(name, labels, n_rows)
@@ -1262,19 +1261,6 @@ def _columns(
         )
         raise ValueError(msg)
     return columns
-
-
-def _check_names(column: str, labels: list[Any]) -> None:
-    """Refuse values that no report can tell apart, such as 1 and "1"."""
-    known: dict[str, Any] = {}
-    for label in labels:
-        other = known.setdefault(checks.group_name(label), label)
-        if other is not label:
-            msg = (
-                f"sensitive_features must not hold different values that read the same, got "
-                f"{other!r} and {label!r} in {column}. Make them one type, or one value."
-            )
-            raise ValueError(msg)
 
 
 def _check_groups(column: str, labels: list[Any], n_rows: int) -> None:
@@ -1447,11 +1433,13 @@ def _finding(
         for r in range(len(rates))
     ]
     name = repr(parity)
-    if not all(len(event.rate) for event in events):
-        labels = [
-            rate.label for rate, event in zip(rates, events, strict=True) if not len(event.rate)
-        ]
-        return _undefined(part.name, name, bound_name, bound, labels)
+    known = [r for r, event in enumerate(events) if len(event.rate)]
+    unknown = [rate.label for r, rate in enumerate(rates) if r not in known]
+    undefined = _undefined(part.name, name, bound_name, bound, unknown)
+    if not known:
+        return undefined
+    rates, events = [rates[r] for r in known], [events[r] for r in known]
+    found, share = Rates(*(of_rate[known] for of_rate in found)), share[known]
     exact = kind if options.interval == "exact" else None
     gap_limits, ratio_limits = (
         _limits(events, ratio, options.confidence, exact) for ratio in (False, True)
@@ -1477,6 +1465,12 @@ def _finding(
     )
     shown = [p_value < options.level for p_value in p_values]
     decision = "exceeds" if shown[0] else "within" if shown[1] else "unclear"
+    if unknown:
+        # The worst of all rates is as bad as that of those known, or worse: anything else is open.
+        if decision != "exceeds":
+            return undefined
+        gap_limits, ratio_limits = (gap_limits[0], 1.0), (0.0, ratio_limits[1])
+        certified, p_values = (0.0 if is_ratio else 1.0), (p_values[0], 1.0)
     pair = ""
     if decision == "exceeds":
         # The largest gap may be one of few rows: what is shown need not be that.
@@ -1488,7 +1482,7 @@ def _finding(
     silent = [
         rate.label for rate, e in zip(rates, events, strict=True) if is_ratio and not _any(e)
     ]
-    needed: dict[str, int] | None = {}
+    needed: _Needed | None = ()
     if decision == "unclear" and (is_beyond or not silent):
         worst_pair = (r, k) if is_beyond else None
         needed = _needed(
@@ -1514,10 +1508,10 @@ def _finding(
         p_exceeds=p_values[0],
         p_within=p_values[1],
         certified=certified,
-        needed={} if needed is None else needed,
+        needed=() if needed is None else needed,
         verdict=_cannot_tell(is_ratio, bound, is_beyond, silent, needed)
         if decision == "unclear"
-        else _shown(decision, is_ratio, bound, certified) + pair,
+        else _shown(decision, is_ratio, bound, certified) + pair + _too_few("; ", unknown),
     )
 
 
@@ -1570,9 +1564,14 @@ def _undefined(
         p_exceeds=np.nan,
         p_within=np.nan,
         certified=np.nan,
-        needed={},
-        verdict=f"not defined: fewer than two groups have a {' or a '.join(rates)}",
+        needed=(),
+        verdict=_too_few("not defined: ", rates),
     )
+
+
+def _too_few(before: str, rates: list[str]) -> str:
+    """Return that rates cannot be compared; nothing where there are none."""
+    return f"{before}fewer than two groups have a {' or a '.join(rates)}" if rates else ""
 
 
 def _ratios(event: Comparisons) -> Float:
@@ -1623,7 +1622,7 @@ def _needed(
     is_ratio: bool,
     kind: str | None,
     options: _Options,
-) -> dict[str, int] | None:
+) -> _Needed | None:
     """Return the further rows by group that would tell, None where no number of them would."""
     further = rows_needed(
         events,
@@ -1648,7 +1647,7 @@ def _needed(
             count = max(further[r, g], _FEW_ROWS - rows[r, g])
             key = f"group {checks.group_name(part.labels[g])}{name}"
             needed[key] = max(needed.get(key, 0), round(count))
-    return dict(sorted(needed.items(), key=lambda item: -item[1]))
+    return tuple(sorted(needed.items(), key=lambda item: -item[1]))
 
 
 def _row_kind(rate: Rate) -> str:
@@ -1670,7 +1669,7 @@ def _cannot_tell(
     bound: float,
     is_beyond: bool,
     silent: list[str],
-    needed: dict[str, int] | None,
+    needed: _Needed | None,
 ) -> str:
     if silent and not is_beyond:
         rates = " and a ".join(silent)
@@ -1679,7 +1678,7 @@ def _cannot_tell(
         return "cannot tell: what is seen is at the bound, so that no number of rows would tell"
     if not needed:  # a chance below one half asks for no more
         return "cannot tell with these counts"
-    (group, count), *others = list(needed.items())[:3]
+    (group, count), *others = needed[:3]
     more = "".join(f" and {n:,} in {name}" for name, n in others)
     left = f" and more in {len(needed) - 3} others" if len(needed) > 3 else ""
     within = "at least" if is_ratio else "within"

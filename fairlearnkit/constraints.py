@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
-from typing import Any
+from functools import wraps
+from inspect import Parameter, signature
+from typing import Any, Concatenate, ParamSpec
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,6 +30,7 @@ from fairlearnkit._kernels.moments import (
     levels,
     ratios,
 )
+from fairlearnkit._validation import is_number
 
 __all__ = [
     "ERROR_RATE",
@@ -52,6 +54,8 @@ __all__ = [
     "Rate",
     "TrueNegativeRateParity",
 ]
+
+_Given = ParamSpec("_Given")
 
 _COUNTS = {"tn": (0, 0), "fp": (0, 1), "fn": (1, 0), "tp": (1, 1)}
 
@@ -281,10 +285,39 @@ class Criterion(BaseEstimator):
 
 
 def _check_share(name: str, value: Any) -> None:
-    is_number = isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
-    if not (is_number and 0 <= value <= 1):
+    if not (is_number(value) and 0 <= value <= 1):
         msg = f"{name} must be in [0, 1], got {value!r}."
         raise ValueError(msg)
+
+
+def _by_name(
+    init: Callable[Concatenate[Any, _Given], None],
+) -> Callable[Concatenate[Any, _Given], None]:
+    """Say in words what Python's own error does not: the criterion's name and the remedy."""
+    parameters = list(signature(init).parameters.values())[1:]
+    names = [parameter.name for parameter in parameters]
+    n_places = sum(parameter.kind != Parameter.KEYWORD_ONLY for parameter in parameters)
+    knob, before = names[n_places], "..., " * n_places
+
+    @wraps(init)
+    def checked(self: Any, /, *args: _Given.args, **kwargs: _Given.kwargs) -> None:
+        name = type(self).__name__
+        if len(args) > n_places:
+            value = args[n_places]
+            msg = (
+                f"{name} takes {knob} by name only, got {value!r} by place. Write "
+                f"{name}({before}{knob}={value!r})."
+            )
+            raise TypeError(msg)
+        for unknown in kwargs.keys() - set(names):
+            msg = (
+                f"{name} takes {', '.join(names)}, got {unknown}={kwargs[unknown]!r}. Write "
+                f"{name}({before}{knob}=...)."
+            )
+            raise TypeError(msg)
+        init(self, *args, **kwargs)
+
+    return checked
 
 
 class _Part(Criterion):
@@ -408,6 +441,7 @@ class Parity(_RateCriterion):
     0.1
     """
 
+    @_by_name
     def __init__(
         self,
         rates: Rate | Sequence[Rate],
@@ -425,6 +459,7 @@ class Parity(_RateCriterion):
 class _NamedParity(_RateCriterion):
     """A criterion whose rates are fixed by its class."""
 
+    @_by_name
     def __init__(
         self,
         *,
@@ -702,6 +737,7 @@ class MinimumRate(_Part):
     _kind = Kind.FLOOR
     _knob = "at_least"
 
+    @_by_name
     def __init__(self, rate: Rate, *, at_least: float) -> None:
         self.rate = rate
         self.at_least = at_least
@@ -747,6 +783,7 @@ class Capacity(_Part):
     _kind = Kind.CEILING
     _knob = "at_most"
 
+    @_by_name
     def __init__(self, *, at_most: float) -> None:
         self.at_most = at_most
 
@@ -820,6 +857,7 @@ class ConvexRates(_Part):
 
     _kind = Kind.FREE
 
+    @_by_name
     def __init__(
         self, build: Callable[..., Any], *, parameters: Mapping[str, float] | None = None
     ) -> None:
@@ -853,8 +891,7 @@ class ConvexRates(_Part):
             msg = f"parameters must be a dict of numbers by name, got {self.parameters!r}."
             raise ValueError(msg)
         for name, value in (self.parameters or {}).items():
-            is_number = isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
-            if name in _OTHER_KNOBS or not (is_number and 0 <= value < np.inf):
+            if name in _OTHER_KNOBS or not (is_number(value) and 0 <= value < np.inf):
                 msg = (
                     "parameters must be numbers >= 0 under names that no other bound has, got "
                     f"{name}={value!r}. A sign can be written in the condition."

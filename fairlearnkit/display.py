@@ -21,8 +21,9 @@ from fairlearnkit import _validation as checks
 from fairlearnkit import metrics
 from fairlearnkit._base import CostFrontier, learner_score
 from fairlearnkit._kernels.intervals import effective_count, wilson_interval
-from fairlearnkit._kernels.moments import Kind
+from fairlearnkit._kernels.moments import Kind, Moments, group_rates
 from fairlearnkit._kernels.thresholds import accept_probability, hull_points, operating_points
+from fairlearnkit._report import groups_of
 from fairlearnkit._sweep import is_ratio
 from fairlearnkit.constraints import (
     ERROR_RATE,
@@ -645,7 +646,7 @@ class GroupRatesDisplay(_Display):
         GroupRatesDisplay
             The display, drawn.
         """
-        groups = _groups_of(estimator, X, sensitive_features, sensitive_columns)
+        groups = groups_of(estimator, X, sensitive_features, sensitive_columns)
         truth, probability = metrics._expected_decisions(estimator, X, y, groups, pos_label)
         return cls.from_predictions(
             truth,
@@ -840,24 +841,6 @@ class _Scored(NamedTuple):
     name: str
 
 
-def _groups_of(
-    estimator: Any, X: Any, sensitive_features: Any, sensitive_columns: checks.Columns | None
-) -> Any:
-    """Return the groups of X, as passed, from columns or from those of the estimator."""
-    if sensitive_features is not None:
-        return sensitive_features
-    what = "sensitive_columns"
-    if sensitive_columns is not None:
-        return checks.select_columns(checks.check_features(X, None), sensitive_columns, what)
-    last = metrics._last_step(estimator)
-    own = getattr(last, what, None)
-    if own is None:
-        msg = f"Groups are needed, got none. {checks.HOW_TO_GIVE_GROUPS}"
-        raise ValueError(msg)
-    features = checks.check_features(metrics._before_last_step(estimator, X), None)
-    return checks.select_columns(features, own, what)
-
-
 def _scored_rows(
     estimator: Any,
     X: Any,
@@ -881,7 +864,7 @@ def _scored_rows(
             return _Scored(score, positive, unit, labels, weight, rules, name)
         groups = sensitive_features
         if groups is None and sensitive_columns is not None:
-            groups = _groups_of(estimator, X, None, sensitive_columns)
+            groups = groups_of(estimator, X, None, sensitive_columns)
         rows = last._check_predict(metrics._before_last_step(estimator, X))
         unit = last._encode_units(rows, groups, control_features)
         score = last._scores(last._learner_view(rows))
@@ -893,12 +876,11 @@ def _scored_rows(
                 "GroupThresholdClassifier keeps scores of its own."
             )
             raise ValueError(msg)
-        groups = _groups_of(estimator, X, sensitive_features, sensitive_columns)
+        groups = groups_of(estimator, X, sensitive_features, sensitive_columns)
         unit, labels = checks.encode_groups(
             groups, checks.n_rows(X), missing=missing, what="sensitive_features"
         )
-        classes = metrics._two_classes(np.asarray(last.classes_), pos_label)
-        place = 1 if pos_label is None else classes.tolist().index(pos_label)
+        classes, place = metrics._two_classes(np.asarray(last.classes_), pos_label)
         score = learner_score(estimator, X, "auto", classes, place)
         cut = 0.5 if hasattr(estimator, "predict_proba") else 0.0
         decided = np.ravel(estimator.predict(X)) == classes[place]
@@ -908,7 +890,7 @@ def _scored_rows(
         # What no cut of the scores decides, such as a mixture of models, has no such point.
         rules = {label: [(cut, 1.0)] for label in labels} if high < low else {}
         name = _score_name(estimator, "auto", None, classes[place])
-    positive = None if y is None else np.asarray(checks.as_decisions(y)) == classes[place]
+    positive = None if y is None else checks.as_array(y) == classes[place]
     weight = checks.check_weights(sample_weight, score)
     return _Scored(score, positive, unit, labels, weight, rules, name)
 
@@ -1137,15 +1119,15 @@ class GroupROCDisplay(_Display):
         GroupROCDisplay
             The display, drawn.
         """
-        truth = np.asarray(checks.as_decisions(y_true))
-        classes = metrics._two_classes(np.unique(truth), pos_label)
+        truth = checks.as_array(y_true)
+        classes, place = metrics._two_classes(np.unique(truth), pos_label)
         score = _finite_scores(y_score, len(truth))
         unit, labels = checks.encode_groups(
             sensitive_features, len(truth), missing=missing, what="sensitive_features"
         )
         rows = _Scored(
             score,
-            truth == (classes[1] if pos_label is None else pos_label),
+            truth == classes[place],
             unit,
             labels,
             checks.check_weights(sample_weight, truth),
@@ -1195,12 +1177,12 @@ class GroupROCDisplay(_Display):
         parts = [] if constraint is None else list(constraint._parts())
         if constraint is not None and all(part._kind != Kind.FREE for part in parts) and operating:
             constraint._check(needs_bound=True)
-            mass = points.mass
             for stratum in np.split(np.arange(len(labels)), n_strata):
                 present = [g for g in stratum if labels[g] in operating]
+                moments = constraint._moments_of_mass(points.mass[present])
                 of_units = np.array([operating[labels[g]] for g in present])
                 for i, g in enumerate(present):
-                    area = _feasible(hulls[labels[g]], constraint, mass[present], of_units, i)
+                    area = _feasible(hulls[labels[g]], moments, of_units, i)
                     if len(area):
                         feasible[labels[g]] = area
         return cls(kinds, hulls, operating, feasible, constraint=constraint)
@@ -1299,19 +1281,15 @@ def _turn(a: Float, b: Float, c: Float) -> float:
     return float((b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]))
 
 
-def _feasible(
-    hull: Float, constraint: Criterion, mass: Float, operating: Float, group: int
-) -> Float:
-    """Return the part of a group's hull that keeps the constraint, the other groups as they are.
+def _feasible(hull: Float, moments: Moments, operating: Float, group: int) -> Float:
+    """Return the part of a group's hull that keeps the bounds, the other groups as they are.
 
     Parameters
     ----------
     hull : ndarray of shape (n_vertices, 2)
         Corners of the group's hull, in order around it.
-    constraint : Criterion
-        The constraint.
-    mass : ndarray of shape (n_groups, 2)
-        Weight of the negative and of the positive rows of each group.
+    moments : Moments
+        Rates and bounds of the groups.
     operating : ndarray of shape (n_groups, 2)
         False and true positive rate of each group.
     group : int
@@ -1320,53 +1298,48 @@ def _feasible(
     Returns
     -------
     ndarray of shape (n_corners, 2)
-        Corners in order; none where no point keeps it.
+        Corners in order; none where no point keeps them.
     """
+    rates = group_rates(moments, operating * moments.mass)
+    # A rate is slope @ (false, true positive rate) + offset.
+    slope = moments.slope * moments.mass[moments.unit]
     area = hull
-    others = np.arange(len(mass)) != group
-    for part in constraint._parts():
-        for rate in part._rates():
-            over = mass * np.array(rate._condition())
-            total = over.sum(axis=1)
-            is_alone = not (total[others] > 0).any()
-            if total[group] == 0 or (part._kind == Kind.PARITY and is_alone):
-                continue
-            # Of each group the rate is slope @ (false, true positive rate) + constant.
-            counted = rate._counted().astype(float)
-            share = over / np.where(total > 0, total, 1.0)[:, None]
-            slope = share * (counted[:, 1] - counted[:, 0])
-            constant = share @ counted[:, 0]
-            value = (slope * operating).sum(axis=1) + constant
-            rest = value[others & (total > 0)]
-            low, high = _window(part, rest, total[others & (total > 0)], total[group])
-            area = _clipped(area, slope[group], high - constant[group])
-            area = _clipped(area, -slope[group], constant[group] - low)
+    for row in np.flatnonzero(moments.unit == group).tolist():
+        low, high = _window(moments, rates, row)
+        area = _clipped(area, slope[row], high - moments.offset[row])
+        area = _clipped(area, -slope[row], moments.offset[row] - low)
     return area
 
 
-def _window(parity: Any, rest: Float, weight: Float, own: float) -> tuple[float, float]:
-    """Return the rates that a group may have, given those of the others and all weights."""
-    if parity._kind == Kind.FLOOR:
-        return parity.at_least, np.inf
-    if parity._kind == Kind.CEILING:
-        return -np.inf, (parity.at_most * (own + weight.sum()) - rest @ weight) / own
-    low, high, ratio = rest.min(), rest.max(), parity.min_ratio
-    if parity.reference == "between":
-        if ratio is None:
-            return high - parity.max_difference, low + parity.max_difference
-        return ratio * high, low / ratio if ratio > 0 else np.inf
-    # The overall rate is s r + c at the group's own rate r.
-    s = own / (own + weight.sum())
-    c = (1 - s) * np.average(rest, weights=weight)
-    if ratio is None:
-        d = parity.max_difference
-        own_low, own_high = (c - d) / (1 - s), (c + d) / (1 - s)
-        overall_low, overall_high = high - d, low + d
+def _window(moments: Moments, rates: Float, row: int) -> tuple[float, float]:
+    """Return what the rate of a row may be, given those of the other rows of its event."""
+    event = moments.event[row]
+    bound, kind = moments.bound[event], moments.kind[event]
+    if kind == Kind.FLOOR:
+        return bound, np.inf
+    others = moments.event == event
+    others[row] = False
+    rest = rates[others]
+    # The overall rate is own * rate + fixed at the row's own rate.
+    own, fixed = moments.share[row], moments.share[others] @ rest
+    if kind == Kind.CEILING:
+        return -np.inf, (bound - fixed) / own
+    if not len(rest):
+        return -np.inf, np.inf
+    if moments.is_ratio[event]:
+        lowest, highest = bound * rest.max(), rest.min() / bound if bound > 0 else np.inf
     else:
-        own_low = ratio * c / (1 - ratio * s)
-        own_high = c / (ratio - s) if ratio > s else np.inf
-        overall_low, overall_high = ratio * high, low / ratio if ratio > 0 else np.inf
-    return max(own_low, (overall_low - c) / s), min(own_high, (overall_high - c) / s)
+        lowest, highest = rest.max() - bound, rest.min() + bound
+    if not moments.to_overall[event]:
+        return lowest, highest
+    # Of the others against the overall rate, and of the row's own rate against it.
+    low, high = (lowest - fixed) / own, (highest - fixed) / own
+    if moments.is_ratio[event]:
+        own_low = bound * fixed / (1 - bound * own)
+        own_high = fixed / (bound - own) if bound > own else np.inf
+    else:
+        own_low, own_high = (fixed - bound) / (1 - own), (fixed + bound) / (1 - own)
+    return max(low, own_low), min(high, own_high)
 
 
 def _clipped(polygon: Float, slope: Float, limit: float) -> Float:

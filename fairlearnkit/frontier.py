@@ -12,7 +12,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import combinations
-from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -1215,8 +1214,7 @@ def compare_frontiers(
     if not isinstance(frontiers, Mapping) or len(frontiers) < 2:
         msg = f"frontiers must be a dict of two or more by name, got {frontiers!r}."
         raise ValueError(msg)
-    is_number = isinstance(confidence, Real) and 0 < confidence < 1
-    if not is_number:
+    if not checks.is_number(confidence) or not 0 < confidence < 1:
         msg = f"confidence must be in (0, 1), got {confidence!r}."
         raise ValueError(msg)
     check_comparable(frontiers, same_folds=True)
@@ -1295,7 +1293,7 @@ def _kind(criterion: Criterion) -> tuple[Any, ...]:
 
 def _number(name: str, value: Any) -> float:
     """Return what must be a finite number."""
-    if not isinstance(value, Real) or isinstance(value, bool) or not np.isfinite(float(value)):
+    if not checks.is_number(value) or not np.isfinite(float(value)):
         msg = f"{name} must be a finite number, got {value!r}."
         raise ValueError(msg)
     return float(value)

@@ -27,6 +27,7 @@ from fairlearnkit._kernels.moments import (
     Moments,
     group_rates,
     objective,
+    row_prices,
     structure,
     violations,
 )
@@ -561,9 +562,8 @@ class ConstrainedLogisticRegression(MixtureClassifier):
             return []
         training = self._training_rows("Another criterion")
         _, slope = objective(self._cost_mass, *self._costs)
-        price = slope[training.positive.astype(np.intp)]
-        if training.sample_weight is not None:
-            price = price * training.sample_weight
+        of_rows = training.positive, training.unit, training.sample_weight
+        price = row_prices(moments, np.zeros(len(moments.unit)), slope, *of_rows)
         # All of the path or, if a solver fails on the way, nothing of it.
         solutions = list(self._path(moments))
         for place, solution in enumerate(solutions):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from inspect import signature
-from numbers import Real
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -494,8 +493,8 @@ def _read(
     if missing not in ("error", "group"):
         msg = f"missing must be 'error' or 'group', got {missing!r}."
         raise ValueError(msg)
-    truth = column_or_1d(checks.as_decisions(y_true))
-    decisions = checks.as_decisions(y_pred)
+    truth = column_or_1d(checks.as_array(y_true))
+    decisions = checks.as_array(y_pred)
     check_consistent_length(truth, decisions)
     _check_no_missing(truth, "y_true")
     _check_no_missing(decisions, "y_pred")
@@ -532,8 +531,7 @@ def _positive_and_accepted(
     """Return whether each label is positive, and the probability of deciding for it."""
     found = np.unique(truth)
     if decisions.ndim == 2:
-        classes = _two_classes(found, pos_label)
-        place = 1 if pos_label is None else int(np.flatnonzero(classes == pos_label)[0])
+        classes, place = _two_classes(found, pos_label)
         return truth == classes[place], _probabilities(decisions)[:, place]
     decided = column_or_1d(decisions)
     is_zero_one = found.dtype.kind in "biuf" and set(found.tolist()) <= {0, 1}
@@ -545,8 +543,7 @@ def _positive_and_accepted(
             )
             raise ValueError(msg)
         decided = np.clip(decided, 0.0, 1.0)
-        classes = _two_classes(np.array([0, 1]), pos_label)
-        place = 1 if pos_label is None else int(np.flatnonzero(classes == pos_label)[0])
+        _, place = _two_classes(np.array([0, 1]), pos_label)
         return truth == place, decided if place == 1 else 1 - decided
     if (found.dtype.kind in "biuf") != (decided.dtype.kind in "biuf"):
         msg = (
@@ -558,13 +555,13 @@ def _positive_and_accepted(
     positive = pos_label
     # A label alone needs no other where it is known whether it is the positive one.
     if pos_label is None or len(labels) > 1:
-        classes = _two_classes(labels, pos_label)
-        positive = classes[1] if pos_label is None else pos_label
+        classes, place = _two_classes(labels, pos_label)
+        positive = classes[place]
     return truth == positive, (decided == positive).astype(float)
 
 
-def _two_classes(labels: NDArray[Any], pos_label: Any) -> NDArray[Any]:
-    """Return the two classes in order, from the labels that occur and the positive one."""
+def _two_classes(labels: NDArray[Any], pos_label: Any) -> tuple[NDArray[Any], int]:
+    """Return the two classes in order, from the labels that occur, and which one is positive."""
     if pos_label is not None:
         if len(labels) == 2 and pos_label not in labels.tolist():
             msg = f"pos_label must be one of the labels {labels.tolist()}, got {pos_label!r}."
@@ -584,7 +581,7 @@ def _two_classes(labels: NDArray[Any], pos_label: Any) -> NDArray[Any]:
             else ""
         )
         raise ValueError(msg.rstrip())
-    return labels
+    return labels, 1 if pos_label is None else labels.tolist().index(pos_label)
 
 
 def _probabilities(decisions: NDArray[Any]) -> Float:
@@ -734,12 +731,11 @@ class _DisparityScorer(_GroupScorer):
 
 class _AccuracyScorer(_GroupScorer):
     _made_by = "accuracy_scorer"
+    # Which of the labels is the positive one does not change the accuracy.
+    pos_label = None
 
-    def __init__(
-        self, *, sensitive_columns: checks.Columns | None = None, pos_label: Any = None
-    ) -> None:
+    def __init__(self, *, sensitive_columns: checks.Columns | None = None) -> None:
         self.sensitive_columns = sensitive_columns
-        self.pos_label = pos_label
 
     def _value(
         self, truth: Int, probability: Float, groups: Any, sample_weight: ArrayLike | None
@@ -853,9 +849,7 @@ def disparity_scorer(
     return scorer
 
 
-def accuracy_scorer(
-    *, sensitive_columns: checks.Columns | None = None, pos_label: Any = None
-) -> Any:
+def accuracy_scorer(*, sensitive_columns: checks.Columns | None = None) -> Any:
     """Return a scorer for the expected accuracy, of estimators that need groups to decide too.
 
     Parameters
@@ -863,8 +857,6 @@ def accuracy_scorer(
     sensitive_columns : str, int, sequence of these or callable, default=None
         Columns of X that give the groups, or a callable ``X -> groups``, for estimators that need
         them and have no columns of their own. Not used where `sensitive_features` is passed.
-    pos_label : int, float, bool or str, default=None
-        As in `disparity_scorer`; it does not change the accuracy.
 
     Returns
     -------
@@ -885,7 +877,7 @@ def accuracy_scorer(
     >>> accuracy_scorer()(DummyClassifier().fit(X, y), X, y)
     0.75
     """
-    return _AccuracyScorer(sensitive_columns=sensitive_columns, pos_label=pos_label)
+    return _AccuracyScorer(sensitive_columns=sensitive_columns)
 
 
 def _expected_decisions(
@@ -913,7 +905,7 @@ def _expected_decisions(
     probability : ndarray of shape (n_samples,)
         Probability of being accepted; 0 or 1 where the estimator has no `decision_probability`.
     """
-    truth = column_or_1d(checks.as_decisions(y))
+    truth = column_or_1d(checks.as_array(y))
     _check_no_missing(truth, "y")
     last = _last_step(estimator)
     method = "decision_probability" if hasattr(last, "decision_probability") else "predict"
@@ -922,7 +914,7 @@ def _expected_decisions(
         response = getattr(last, method)(_before_last_step(estimator, X), **given)
     else:
         response = estimator.predict(X)
-    decisions = checks.as_decisions(response)
+    decisions = checks.as_array(response)
     if method == "predict":
         decisions = decisions.ravel()
     known = getattr(last, "classes_", None)
@@ -930,8 +922,7 @@ def _expected_decisions(
         known = np.union1d(truth, decisions)
     if pos_label is None:
         pos_label = getattr(last, "pos_label", None)
-    classes = _two_classes(np.asarray(known), pos_label)
-    place = 1 if pos_label is None else classes.tolist().index(pos_label)
+    classes, place = _two_classes(np.asarray(known), pos_label)
     positive = truth == classes[place]
     if not (positive | (truth == classes[1 - place])).all():
         msg = (
@@ -1122,7 +1113,7 @@ def best_within(
         msg = f"best_within takes exactly one of max_difference and min_ratio, got {given}."
         raise ValueError(msg)
     for name, value in bounds.items():
-        if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value <= 1:
+        if not checks.is_number(value) or not 0 <= value <= 1:
             msg = f"{name} must be in [0, 1], got {value!r}."
             raise ValueError(msg)
     return _BestWithin(max_difference, min_ratio=min_ratio, score=score, disparity=disparity)

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from numbers import Integral, Real
 from time import perf_counter
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from joblib import effective_n_jobs
@@ -29,7 +29,9 @@ from fairlearnkit._base import (
 from fairlearnkit._kernels.exponentiated_gradient import exponentiated_gradient
 from fairlearnkit._kernels.hypotheses import (
     Answer,
+    WeightedProblem,
     threshold_columns,
+    weighted_problem,
 )
 from fairlearnkit._kernels.master import generate_columns, seek_feasible
 from fairlearnkit._kernels.moments import (
@@ -37,6 +39,7 @@ from fairlearnkit._kernels.moments import (
     Moments,
     group_rates,
     objective,
+    row_prices,
     violations,
 )
 from fairlearnkit._kernels.pool import Progress, cheapest_mixture, lower_bounds
@@ -48,24 +51,6 @@ __all__ = ["ReductionClassifier"]
 
 Float = NDArray[np.float64]
 Int = NDArray[np.intp]
-
-
-class _Problem(NamedTuple):
-    """The weighted classification problem at some prices of the rates.
-
-    Attributes
-    ----------
-    label : ndarray of shape (n_samples,)
-        What the learner is to answer, among the classes.
-    weight : ndarray of shape (n_samples,)
-        What the answer matters.
-    price : ndarray of shape (n_samples,)
-        What accepting the row costs.
-    """
-
-    label: NDArray[Any]
-    weight: Float
-    price: Float
 
 
 class ReductionClassifier(GroupConstrainedMetaClassifier, MixtureClassifier):
@@ -396,31 +381,21 @@ class ReductionClassifier(GroupConstrainedMetaClassifier, MixtureClassifier):
         return folds
 
     def _problem(
-        self, moments: Moments, rate_price: Float, cost_factor: float = 1.0
-    ) -> _Problem | None:
-        """Return the classification problem at these prices; None where it has one label only.
-
-        The price of accepting a row is that of its cell: rows to accept have a negative one, and
-        weigh as much as it is away from zero. Weights are scaled to the sum of the row weights,
-        so that a regularised learner regularises alike at all prices. Costs count with a factor.
-        """
+        self, moments: Moments, rate_price: Float, cost_factor: float
+    ) -> WeightedProblem | None:
+        """Return the classification problem at these prices; costs count with a factor."""
         training = self._training_rows("Another fit")
-        slope = cost_factor * objective(self._cost_mass, *self._costs)[1]
-        of_cell = np.zeros((self._n_units, 2))
-        np.add.at(of_cell, moments.unit, rate_price[:, None] * moments.slope)
-        label, row_weight = training.positive.astype(np.intp), training.sample_weight
-        if row_weight is None or self.weight_rates:
-            price = (slope + of_cell)[training.unit, label]
-            if row_weight is not None:
-                price *= row_weight
-        else:
-            price = row_weight * slope[label] + of_cell[training.unit, label]
-        accept, weight = price < 0, np.abs(price)
-        matters = accept[weight > 0]
-        if matters.all() or not matters.any():
-            return None
-        weight *= self._cost_mass.sum() / weight.sum()
-        return _Problem(self._labels_of(accept), weight, price)
+        _, slope = objective(self._cost_mass, *self._costs)
+        price = row_prices(
+            moments,
+            rate_price,
+            cost_factor * slope,
+            training.positive,
+            training.unit,
+            training.sample_weight,
+            weight_rates=self.weight_rates,
+        )
+        return weighted_problem(price, self._cost_mass.sum())
 
     def _best_responses(
         self, moments: Moments, rate_prices: list[Float], cost_factor: float = 1.0
@@ -433,7 +408,7 @@ class ReductionClassifier(GroupConstrainedMetaClassifier, MixtureClassifier):
             delayed(_fit_and_judge)(
                 self.estimator,
                 learner_X,
-                problem.label,
+                self._labels_of(problem.accept),
                 problem.weight,
                 train,
                 test,
@@ -452,7 +427,7 @@ class ReductionClassifier(GroupConstrainedMetaClassifier, MixtureClassifier):
             for problem in problems
         ]
 
-    def _answer(self, problem: _Problem, fits: list[tuple[Any, Float]]) -> Answer:
+    def _answer(self, problem: WeightedProblem, fits: list[tuple[Any, Float]]) -> Answer:
         """Return what the fits on all rows, and on folds, found out about the model."""
         (model, on_train), *of_folds = fits
         held_out = np.full(len(on_train), np.nan)

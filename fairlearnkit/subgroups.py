@@ -31,7 +31,7 @@ from fairlearnkit._kernels.subgroup_search import (
     distinct,
     search,
 )
-from fairlearnkit._report import column_names, is_number, plain, rate_arrays, read_rows
+from fairlearnkit._report import column_names, plain, rate_arrays, read_rows
 from fairlearnkit.constraints import SELECTION_RATE, Rate
 
 __all__ = ["SubgroupAudit", "SubgroupCandidate", "SubgroupRule", "audit_subgroups"]
@@ -558,7 +558,7 @@ def _check_subgroup_options(
         msg = f"max_depth must be a whole number of 1 or more, got {max_depth!r}."
         raise ValueError(msg)
     for name, value in (("test_size", test_size), ("confidence", confidence)):
-        if not is_number(value) or not 0 < value < 1:
+        if not checks.is_number(value) or not 0 < value < 1:
             msg = f"{name} must be in (0, 1), got {value!r}."
             raise ValueError(msg)
     if missing not in ("error", "group"):
@@ -577,7 +577,7 @@ def _attribute_columns(values: Any, n_rows: int, missing: str) -> tuple[list[_Co
     for name, part in zip(column_names(values, len(parts)), parts, strict=True):
         own, labels = checks.encode_groups(part, n_rows, missing=missing, what=what)
         numeric = [label for label in labels if label is not None]
-        is_ordered = bool(numeric) and all(is_number(label) for label in numeric)
+        is_ordered = bool(numeric) and all(checks.is_number(label) for label in numeric)
         if is_ordered and None in labels:
             msg = (
                 f"Numbers in sensitive_features must not be missing, got some in {name}. Fill "
@@ -721,7 +721,7 @@ def _is_exclusion(allowed: NDArray[np.bool_]) -> bool:
 def _listed_names(column: _Column, chosen: NDArray[np.bool_], size: Float) -> list[str]:
     """Return the names of categories, the largest first; of many, how many others there are."""
     order = np.argsort(-size, kind="stable")
-    names = [checks.group_name(column.labels[i]) for i in order if chosen[i]]
+    names = [checks.listed_name(column.labels[i]) for i in order if chosen[i]]
     if len(names) > _MOST_NAMES:
         left = len(names) - _MOST_NAMES + 1
         names = [*names[: _MOST_NAMES - 1], f"{left} others"]

@@ -9,11 +9,14 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+# All of the package but its modules.
 WANTED = {
     "fairlearnkit/py.typed",
     "fairlearnkit/data/LICENSE.txt",
     "fairlearnkit/data/adult.csv.gz",
+    "fairlearnkit/data/adult.rst",
     "fairlearnkit/data/german_credit.csv.gz",
+    "fairlearnkit/data/german_credit.rst",
 }
 # Of both: the licence of the code and that of the data.
 LICENCES = {"licenses/LICENSE", "licenses/fairlearnkit/data/LICENSE.txt"}
@@ -27,23 +30,22 @@ def main(folder):
     answer = subprocess.run(listed, check=True, capture_output=True, text=True).stdout
     repository = {name for name in answer.split("\0") if Path(name).is_file()}
     package = {name for name in repository if name.startswith("fairlearnkit/")}
-    if not package >= WANTED:
-        sys.exit(f"the repository lacks {', '.join(sorted(WANTED - package))}")
+    compare("the repository", {n for n in package if not n.endswith(".py")}, WANTED)
 
     release = sdist.name.removesuffix(".tar.gz")
     with tarfile.open(sdist) as archive:
         in_sdist = {member.name for member in archive if not member.isdir()}
-    compare(sdist, in_sdist, {f"{release}/{name}" for name in repository | {"PKG-INFO"}})
+    compare(sdist.name, in_sdist, {f"{release}/{name}" for name in repository | {"PKG-INFO"}})
 
     about = {f"{release}.dist-info/{n}" for n in {"METADATA", "WHEEL", "RECORD"} | LICENCES}
-    compare(wheel, set(zipfile.ZipFile(wheel).namelist()), package | about)
+    compare(wheel.name, set(zipfile.ZipFile(wheel).namelist()), package | about)
     print(f"{sdist.name}: {len(in_sdist)} files, {wheel.name}: {len(package | about)} files")
 
 
-def compare(archive, found, expected):
+def compare(what, found, expected):
     if found != expected:
         lacking, more = sorted(expected - found), sorted(found - expected)
-        sys.exit(f"{archive.name} lacks {lacking}, and holds besides what it should: {more}")
+        sys.exit(f"{what} lacks {lacking}, and holds besides what it should: {more}")
 
 
 if __name__ == "__main__":

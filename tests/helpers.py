@@ -20,6 +20,11 @@ from fairlearnkit import (
     FalsePositiveRateParity,
     TrueNegativeRateParity,
 )
+from fairlearnkit._kernels.exponentiated_gradient import exponentiated_gradient
+from fairlearnkit._kernels.hypotheses import Hypothesis
+from fairlearnkit._kernels.moments import group_rates
+from fairlearnkit._kernels.newton import LogisticProblem, surrogate_rows
+from fairlearnkit._kernels.pool import Pool
 from fairlearnkit._kernels.thresholds import accept_probability, operating_points, solve_thresholds
 
 CRITERIA = [
@@ -274,3 +279,69 @@ def stumps(X):
 def decide(rule, X):
     sign, place = rule
     return (sign * (X[:, 0] - place) > 0).astype(int)
+
+
+class AnyLabelling(ClassifierMixin, BaseEstimator):
+    """A learner that can output every labelling of the training rows, told apart by column 0."""
+
+    def fit(self, X, y, sample_weight=None):
+        """Remember each row's label."""
+        self.classes_ = np.unique(y)
+        self.label_ = dict(zip(X[:, 0].tolist(), np.asarray(y).tolist(), strict=True))
+        return self
+
+    def predict(self, X):
+        """Return the remembered labels; the smaller one for rows left out as weightless."""
+        return np.array([self.label_.get(key, 0) for key in X[:, 0].tolist()])
+
+
+def every_labelling(n):
+    return np.array(list(product((0.0, 1.0), repeat=n)))
+
+
+def two_classes(instance):
+    return len(np.unique(instance.y)) == 2
+
+
+class Game:
+    """All labellings of a tiny instance, with a learner that finds the best of them."""
+
+    def __init__(self, instance, criterion):
+        n_rows = len(instance.y)
+        self.every = (np.arange(2**n_rows)[:, None] >> np.arange(n_rows)) & 1
+        self.instance, self.moments = instance, instance.moments(criterion)
+        self.known = [self.hypothesis(d) for d in self.every]
+        rates = np.array([group_rates(self.moments, h.sums) for h in self.known])
+        self.cost, self.rates = np.array([h.cost for h in self.known]), rates
+        self.pool = Pool([self.known[0], self.known[-1]])
+
+    def hypothesis(self, decision):
+        one = self.instance
+        sums = np.zeros((one.n_groups, 2))
+        np.add.at(sums, (one.group, one.y), one.weight * decision)
+        return Hypothesis(float(one.counted_cost(decision)), sums)
+
+    def best_responses(self, rate_prices):
+        return [self.known[int(np.argmin(self.cost + self.rates @ p))] for p in rate_prices]
+
+    def play(self, **options):
+        *_, last = exponentiated_gradient(self.pool, self.moments, self.best_responses, **options)
+        return last
+
+
+def random_problem(seed, n_samples=120, n_features=5, n_groups=3, alpha=0.01, intercept=True):
+    """Return rows whose features and labels depend on the group, with weights."""
+    rng = np.random.default_rng(seed)
+    group = rng.integers(n_groups, size=n_samples)
+    X = rng.normal(size=(n_samples, n_features)) + 0.7 * group[:, None] * rng.random(n_features)
+    label = X @ rng.normal(size=n_features) + rng.logistic(size=n_samples) + 0.5 * group > 0.5
+    weight = rng.uniform(0.5, 2.0, n_samples)
+    problem = LogisticProblem(X, label.astype(float), weight / weight.sum(), alpha, intercept)
+    return problem, group
+
+
+def rows_of(problem, group, criterion, weight=None):
+    """Return the mean scores that a criterion compares."""
+    label = problem.y == 1
+    moments = criterion.moments(label, group, weight)
+    return surrogate_rows(problem.X, label, group, weight, moments, 1.0, problem.fit_intercept)

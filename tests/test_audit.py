@@ -19,6 +19,7 @@ from fairlearnkit import (
     DemographicParity,
     EqualizedOdds,
     ErrorRateParity,
+    FalsePositiveRateParity,
     GroupThresholdClassifier,
     audit,
     audit_estimator,
@@ -125,7 +126,7 @@ def test_needed_rows_tell(criterion):
     )
     (finding,) = report.criteria
     assert finding.decision == "unclear"
-    more = [finding.needed.get(f"group {group}", 0) for group in "fm"]
+    more = [dict(finding.needed).get(f"group {group}", 0) for group in "fm"]
     size = 300 + np.array(more)
     grown = np.rint(np.stack([counts[::2] / 300 * size, counts[1::2] / 300 * size], 1)).astype(int)
     report = audit(
@@ -176,13 +177,13 @@ def test_nothing_to_tell(interval):
     nobody = decided([0, 100], [0, 120])
     for criterion in (DemographicParity(min_ratio=0.8), EqualizedOdds(min_ratio=0.8)):
         found = finding_of(*nobody, criterion, interval=interval)
-        assert (found.decision, found.needed) == ("unclear", {})
+        assert (found.decision, found.needed) == ("unclear", ())
         assert "rate of 0, and zeros have no ratio" in found.verdict
     found = finding_of(*nobody, DemographicParity(max_difference=0.1), interval=interval)
     assert found.decision == "within"
     for criterion in (DemographicParity(max_difference=0.0), DemographicParity(min_ratio=1.0)):
         found = finding_of(*decided([30, 70], [30, 70]), criterion, interval=interval)
-        assert found.needed == {}
+        assert found.needed == ()
         assert "at the bound" in found.verdict
     # One silent rate does not hide that the other falls below.
     y, pred, group = np.repeat([1, 0], 200), np.repeat([1, 0, 1, 0], [80, 20, 20, 280]), "ab"
@@ -217,8 +218,8 @@ def test_more_of_all_where_the_reference_is_all():
     """Groups are compared with everyone: more rows of all, since more of one change the whole."""
     rows = decided([30, 70], [62, 138], [96, 204])
     found = finding_of(*rows, DemographicParity(max_difference=0.05, reference="overall"))
-    assert list(found.needed) == ["all groups together"]
-    assert found.needed["all groups together"] > 600
+    ((which, rows),) = found.needed
+    assert (which, rows > 600) == ("all groups together", True)
 
 
 def test_detectable_differences_are_flagged():
@@ -413,6 +414,54 @@ def test_small_and_empty_cells():
     json.loads(report.to_json())
 
 
+@pytest.mark.filterwarnings("ignore::fairlearnkit.exceptions.DegenerateGroupWarning")
+@pytest.mark.parametrize("interval", ["score", "exact"])
+@pytest.mark.parametrize("reference", ["between", "overall"])
+@pytest.mark.parametrize("knob", [{"max_difference": 0.05}, {"min_ratio": 0.8}])
+def test_one_rate_alone_may_show_that_a_bound_is_exceeded(interval, reference, knob):
+    """Group b has no positive label: 80 of 200 against 20 of 200 false positives, a gap of 0.3.
+
+    The largest gap is that or more, whatever true positive rates may be. The test is that of false
+    positive rates alone, with no correction for a rate that is not there; nothing is said of the
+    largest gap from above.
+    """
+    y = np.repeat([1, 0, 0], [100, 200, 200])
+    pred = np.repeat([1, 0, 1, 0, 1, 0], [50, 50, 80, 120, 20, 180])
+    group = np.repeat(["a", "b"], [300, 200])
+    both = finding_of(
+        y, pred, group, EqualizedOdds(reference=reference, **knob), interval=interval
+    )
+    alone = finding_of(
+        y, pred, group, FalsePositiveRateParity(reference=reference, **knob), interval=interval
+    )
+    assert both.decision == alone.decision == "exceeds"
+    assert both.verdict == f"{alone.verdict}; fewer than two groups have a true positive rate"
+    same = (
+        "difference difference_lower ratio ratio_upper rate highest lowest noise_floor detectable"
+    )
+    for name in [*same.split(), "p_exceeds"]:
+        assert getattr(both, name) == getattr(alone, name)
+    assert (both.difference_upper, both.ratio_lower, both.p_within) == (1, 0, 1)
+    assert both.certified == (0 if "min_ratio" in knob else 1)
+
+
+@pytest.mark.filterwarnings("ignore::fairlearnkit.exceptions.DegenerateGroupWarning")
+def test_one_rate_alone_shows_nothing_else():
+    """40 of 200 in both groups: within the bound for false positives, undefined for both rates."""
+    y = np.repeat([1, 0, 0], [100, 200, 200])
+    pred = np.repeat([1, 0, 1, 0, 1, 0], [50, 50, 40, 160, 40, 160])
+    group = np.repeat(["a", "b"], [300, 200])
+    odds = EqualizedOdds(max_difference=0.2)
+    assert (
+        finding_of(y, pred, group, FalsePositiveRateParity(max_difference=0.2)).decision
+        == "within"
+    )
+    found = finding_of(y, pred, group, odds)
+    assert (found.decision, found.needed) == ("undefined", ())
+    assert found.verdict == "not defined: fewer than two groups have a true positive rate"
+    assert np.isnan(found.difference)
+
+
 def test_printing_and_formats():
     """The table, the frame, the dictionary and JSON hold the same findings; the report pickles."""
     frame, y, score, pred = people(300)
@@ -559,7 +608,7 @@ def test_uneven_weights_are_noted():
 @pytest.mark.parametrize(
     ("groups", "message"),
     [
-        (np.array([1, "1"] * 200, dtype=object), "read the same, got 1 and '1' in group"),
+        (np.array([1, "1"] * 200, dtype=object), "read the same, got 1 and '1' in one column"),
         (pd.DataFrame(np.eye(400, 2), columns=["a", "a"]), r"got \['a'\] more than once"),
         (np.random.default_rng(0).random(400), "got 400 values of group in 400 rows"),
         (pd.DataFrame({"age": np.arange(400) % 150}), "got 150 values of age .* pandas.cut"),

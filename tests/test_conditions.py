@@ -1,11 +1,30 @@
 """Conditions on levels and the user's own: exact, like built-in ones, impossible in words."""
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import cvxpy as cp
 import numpy as np
 import pytest
+from helpers import (
+    CRITERIA,
+    DIFFERENCES,
+    RATIOS,
+    AnyLabelling,
+    Instance,
+    Stump,
+    compared,
+    counted_rate,
+    counted_rates,
+    decide,
+    every_labelling,
+    instances,
+    parities,
+    reproducible,
+    stumps,
+    two_classes,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import linprog
@@ -41,22 +60,6 @@ from fairlearnkit.constraints import (
 from fairlearnkit.datasets import make_group_classification
 from fairlearnkit.exceptions import InfeasibleConstraintError
 from fairlearnkit.metrics import disparity, disparity_scorer
-from tests.helpers import (
-    CRITERIA,
-    DIFFERENCES,
-    RATIOS,
-    Instance,
-    Stump,
-    compared,
-    counted_rate,
-    counted_rates,
-    decide,
-    instances,
-    parities,
-    reproducible,
-    stumps,
-)
-from tests.test_reductions import AnyLabelling, every_labelling, two_classes
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::fairlearnkit.exceptions.DegenerateGroupWarning"  # tiny instances on purpose
@@ -681,6 +684,26 @@ def test_the_knob_is_a_parameter(data, kind):
     assert clone(strict).constraint.build is euclidean
     if kind is GroupThresholdClassifier:
         assert again.at(distance=0.05).cost_ == pytest.approx(clf.cost_, abs=1e-8)
+
+
+def test_knobs_turned_in_threads(data):
+    """Estimators of one fit share conditions: asked in any order, or in threads, each has its own.
+
+    Threads take turns: otherwise one's knob is another's, and answers are beyond their bounds.
+    """
+    clf = fitted(data, ConvexRates(euclidean, parameters={"distance": 0.05}))
+    knobs = np.linspace(0.002, 0.05, 12)
+
+    def turned(knob):
+        other = clf.at(distance=knob)
+        return other.cost_, other.bound_prices_, other.disparity_
+
+    alone = [turned(knob) for knob in knobs]
+    others = [clf.at(distance=knob) for knob in knobs]
+    for other, (_, price, _) in zip(others[::-1], alone[::-1], strict=True):
+        np.testing.assert_array_equal(other.bound_prices_, price)
+    with ThreadPoolExecutor(4) as threads:
+        assert str(list(threads.map(turned, knobs))) == str(alone)
 
 
 def test_what_the_rates_are(data):

@@ -11,12 +11,15 @@ from sklearn.model_selection import ParameterGrid
 
 from fairlearnkit import (
     AllOf,
+    Capacity,
+    ConvexRates,
     DemographicParity,
     EqualizedOdds,
     EqualOpportunity,
     ErrorRateParity,
     FalseNegativeRateParity,
     FalsePositiveRateParity,
+    MinimumRate,
     Parity,
     Rate,
     TrueNegativeRateParity,
@@ -120,15 +123,6 @@ def test_parameters_of_parity_and_all_of():
     criteria = [EqualOpportunity()]
     assert AllOf(criteria).get_params() == {"criteria": criteria}
     assert AllOf(criteria).criteria is criteria
-
-
-def test_constructor_takes_bounds_by_keyword_only():
-    """A bare number could be either bound: it is refused."""
-    for criterion in CRITERIA:
-        with pytest.raises(TypeError, match="positional"):
-            criterion(0.1)
-    with pytest.raises(TypeError, match="positional"):
-        Parity(ACCURACY, 0.1)
 
 
 def test_constructor_takes_anything():
@@ -241,6 +235,29 @@ def test_bound_in_its_range(criterion, value):
     """Numbers of any type in [0, 1] are accepted, the ends included."""
     criterion(max_difference=value)._check(needs_bound=True)
     criterion(min_ratio=value)._check(needs_bound=True)
+
+
+@pytest.mark.parametrize(
+    ("criterion", "places", "knob"),
+    [
+        *[(criterion, (), "max_difference") for criterion in CRITERIA],
+        (Parity, (ACCURACY,), "max_difference"),
+        (MinimumRate, (TRUE_POSITIVE_RATE,), "at_least"),
+        (Capacity, (), "at_most"),
+        (ConvexRates, (len,), "parameters"),
+    ],
+)
+def test_bound_given_by_place_or_under_another_name(criterion, places, knob):
+    """The error says the criterion's own name and how to write it, whoever defines `__init__`."""
+    before = "..., " * len(places)
+    by_place = (
+        f"{criterion.__name__} takes {knob} by name only, got 0.02 by place. Write "
+        f"{criterion.__name__}({before}{knob}=0.02)."
+    )
+    with pytest.raises(TypeError, match=f"^{re.escape(by_place)}$"):
+        criterion(*places, 0.02)
+    with pytest.raises(TypeError, match=rf"^{criterion.__name__} takes .*, got epsilon=0\.02"):
+        criterion(*places, epsilon=0.02)
 
 
 @pytest.mark.parametrize("criterion", CRITERIA)

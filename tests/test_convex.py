@@ -3,12 +3,12 @@
 import cvxpy as cp
 import numpy as np
 import pytest
+from helpers import random_problem, rows_of
 
 from fairlearnkit import DemographicParity, EqualizedOdds, EqualOpportunity, ErrorRateParity
 from fairlearnkit._convex import LogisticProgramme
 from fairlearnkit._kernels.newton import prior, solve_logistic
 from fairlearnkit.exceptions import InfeasibleConstraintError, SolverError
-from tests.kernels.test_newton import random_problem, rows_of
 
 CASES = [
     DemographicParity(max_difference=0.1),

@@ -7,6 +7,7 @@ import cvxpy as cp
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import Instance, exact_programme
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -26,7 +27,6 @@ from fairlearnkit._kernels.hypotheses import Decisions
 from fairlearnkit.datasets import load_german_credit, make_group_classification
 from fairlearnkit.exceptions import InfeasibleConstraintError, SolverError
 from fairlearnkit.metrics import demographic_parity_difference, disparity
-from tests.helpers import Instance, exact_programme
 
 
 def make_data(n_samples=600, random_state=0):

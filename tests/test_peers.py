@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import Stump, random_instance
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from fairlearnkit import (
@@ -15,7 +16,6 @@ from fairlearnkit.metrics import (
     disparity,
     equalized_odds_difference,
 )
-from tests.helpers import Stump, random_instance
 
 CRITERIA = {
     "demographic_parity": (DemographicParity, demographic_parity_difference),

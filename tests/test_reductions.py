@@ -2,14 +2,25 @@
 
 import pickle
 import threading
-from itertools import product
 
 import numpy as np
 import pytest
 import sklearn
+from helpers import (
+    AnyLabelling,
+    Stump,
+    counted_rates,
+    criteria,
+    decide,
+    every_labelling,
+    exact_programme,
+    instances,
+    reproducible,
+    stumps,
+    two_classes,
+)
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import FixedThresholdClassifier, KFold, cross_val_predict
@@ -27,38 +38,16 @@ from fairlearnkit import (
     ErrorRateParity,
     ReductionClassifier,
 )
+from fairlearnkit._kernels.hypotheses import weighted_problem
+from fairlearnkit._kernels.moments import objective, row_prices
 from fairlearnkit._kernels.pool import lower_bounds
 from fairlearnkit.datasets import load_adult, make_group_classification
 from fairlearnkit.exceptions import InfeasibleConstraintError
 from fairlearnkit.metrics import disparity
-from tests.helpers import (
-    Stump,
-    counted_rates,
-    criteria,
-    decide,
-    exact_programme,
-    instances,
-    reproducible,
-    stumps,
-)
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::fairlearnkit.exceptions.DegenerateGroupWarning"  # tiny instances on purpose
 )
-
-
-class AnyLabelling(ClassifierMixin, BaseEstimator):
-    """A learner that can output every labelling of the training rows, told apart by column 0."""
-
-    def fit(self, X, y, sample_weight=None):
-        """Remember each row's label."""
-        self.classes_ = np.unique(y)
-        self.label_ = dict(zip(X[:, 0].tolist(), np.asarray(y).tolist(), strict=True))
-        return self
-
-    def predict(self, X):
-        """Return the remembered labels; the smaller one for rows left out as weightless."""
-        return np.array([self.label_.get(key, 0) for key in X[:, 0].tolist()])
 
 
 def reduction(instance, criterion, learner, X, tol=1e-9, **params):
@@ -79,14 +68,6 @@ def reduction(instance, criterion, learner, X, tol=1e-9, **params):
         sample_weight=instance.weight,
         **fit_params,
     )
-
-
-def every_labelling(n):
-    return np.array(list(product((0.0, 1.0), repeat=n)))
-
-
-def two_classes(instance):
-    return len(np.unique(instance.y)) == 2
 
 
 small = instances(max_rows=8).filter(two_classes)
@@ -360,20 +341,20 @@ def test_the_weighted_problem_is_the_best_response(instance, criterion, seed):
     And every labelling's priced cost differs from theirs by the weight of the rows where they
     differ, which is what a learner minimises.
     """
-    X = np.arange(len(instance.y), dtype=float)[:, None]
-    clf = reduction(instance, criterion, AnyLabelling(), X, tol=1.0)
     moments = instance.moments(criterion)
     price = np.random.default_rng(seed).normal(scale=0.3, size=len(moments.event))
-    problem = clf._problem(moments, price)
+    _, slope = objective(moments.mass, instance.fp_cost, instance.fn_cost)
+    of_rows = instance.y, instance.group, instance.weight
+    problem = weighted_problem(row_prices(moments, price, slope, *of_rows), instance.weight.sum())
     if problem is None:
         return
-    every = every_labelling(len(X))
+    every = every_labelling(len(instance.y))
     rates = np.array([rows_of_rates(instance, criterion, d) for d in every])
     costs = np.array([instance.counted_cost(d) for d in every])
     priced = costs + rates @ price
     best = int(np.argmin(priced))
     scale = instance.weight.sum() / np.abs(problem.price).sum()
-    missed = np.abs(every - problem.label) @ problem.weight / scale
+    missed = np.abs(every - problem.accept) @ problem.weight / scale
     np.testing.assert_allclose(priced - priced[best], missed, atol=1e-9)
 
 

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from fairlearnkit import DemographicParity, EqualizedOdds, GroupThresholdClassifier
+from fairlearnkit import DemographicParity, EqualizedOdds, GroupThresholdClassifier, audit
 from fairlearnkit._validation import encode_groups, hash_rows
 from fairlearnkit.exceptions import DegenerateGroupWarning
 from fairlearnkit.metrics import demographic_parity_difference, group_rates
@@ -149,3 +149,53 @@ def test_positive_label_of_another_kind():
     """A positive label that is no label of this kind is refused, where one kind occurs alone."""
     with pytest.raises(ValueError, match=r"pos_label must be of the kind of the labels \['a'\]"):
         group_rates(["a"] * 4, np.full((4, 2), 0.5), sensitive_features=[0, 0, 1, 1], pos_label=1)
+
+
+# Joined by commas alone, the names of the first two would be the same, and of the last two.
+COMMAS = [("a, b", "c"), ("a", "b, c"), ("a", 'b", "c'), ('a", "b', "c")]
+
+
+def test_groups_whose_labels_hold_commas_have_names_of_their_own():
+    """In tables, frames, warnings and reports an intersection is told from every other."""
+    rows = pd.DataFrame([pair for pair in COMMAS for _ in range(20)], columns=["x", "y"])
+    y = np.arange(80) % 2
+    decided = np.repeat([1, 0, 1, 0, 1, 0, 1, 0], [2, 18, 5, 15, 10, 10, 15, 5])
+    rates = [0.1, 0.25, 0.5, 0.75]
+    names = ['"a, b", c', 'a, "b, c"', 'a, "b"", ""c"', '"a"", ""b", c']
+
+    found = group_rates(y, decided, sensitive_features=rows)
+    assert dict(zip(found.groups, found["selection_rate"], strict=True)) == dict(
+        zip(COMMAS, rates, strict=True)
+    )
+    assert set(found.to_frame().index) == set(names)
+    assert all(name in str(found) for name in names)
+
+    frame = audit(y, decided, sensitive_features=rows).to_frame()
+    frame = frame[(frame.attribute == "x x y") & (frame.rate == "selection_rate")]
+    assert dict(zip(frame.group, frame.value, strict=True)) == dict(zip(names, rates, strict=True))
+
+    clf = GroupThresholdClassifier(LogisticRegression(), DemographicParity(max_difference=0.1))
+    clf.fit(decided[:, None], y, sensitive_features=rows)
+    assert len(clf.groups_) == len(clf.thresholds_) == 4
+    few = np.arange(80) % 20 < 9
+    with pytest.warns(DegenerateGroupWarning) as caught:
+        clf.fit(decided[few, None], y[few], sensitive_features=rows[few])
+    assert all(f"group {name}, rows (9)" in str(caught[0].message) for name in names)
+    with pytest.raises(ValueError, match=r'got "a, b", "b, c"\. Seen'):
+        clf.predict([[0]], sensitive_features=[["a, b", "b, c"]])
+
+
+@pytest.mark.parametrize("values", [[1, "1"], ["(missing)", None], ["True", True, "x"]])
+def test_values_that_read_the_same(values):
+    """What no table could tell apart is refused by every way in, alone or in an intersection."""
+    column = np.array(values * 10, dtype=object)
+    y = np.arange(len(column)) % 2
+    clf = GroupThresholdClassifier(
+        LogisticRegression(), DemographicParity(max_difference=0.1), missing="group"
+    )
+    both = pd.DataFrame({"x": y, "y": column})
+    for groups in (column, both):
+        with pytest.raises(ValueError, match="must not hold different values that read the same"):
+            group_rates(y, y, sensitive_features=groups, missing="group")
+        with pytest.raises(ValueError, match="must not hold different values that read the same"):
+            clf.fit(y[:, None], y, sensitive_features=groups)

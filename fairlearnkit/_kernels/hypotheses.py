@@ -80,6 +80,38 @@ class ThresholdColumns(NamedTuple):
         return Hypothesis(float(self.counted.cost[i]), self.counted.sums[i], model)
 
 
+class WeightedProblem(NamedTuple):
+    """What a learner is to answer, at some prices of the rows.
+
+    Attributes
+    ----------
+    accept : ndarray of shape (n_samples,)
+        Whether the row is better accepted.
+    weight : ndarray of shape (n_samples,)
+        What the answer matters.
+    price : ndarray of shape (n_samples,)
+        What accepting the row costs.
+    """
+
+    accept: NDArray[np.bool_]
+    weight: Float
+    price: Float
+
+
+def weighted_problem(price: Float, total: float) -> WeightedProblem | None:
+    """Return the classification problem whose weighted error is least where total price is.
+
+    Rows to accept have a negative price, and weigh as much as it is away from zero. Weights are
+    scaled to a given sum, so that a regularised learner regularises alike at all prices. None
+    where a constant decision is best.
+    """
+    accept, weight = price < 0, np.abs(price)
+    matters = accept[weight > 0]
+    if matters.all() or not matters.any():
+        return None
+    return WeightedProblem(accept, weight * (total / weight.sum()), price)
+
+
 # What a learner finds at some prices; None where a constant decision is best.
 Answer = Hypothesis | ThresholdColumns | None
 

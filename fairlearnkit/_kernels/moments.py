@@ -346,3 +346,45 @@ def objective(mass: Float, fp_cost: float, fn_cost: float) -> tuple[float, Float
     """
     total = mass.sum()
     return fn_cost * mass[:, 1].sum() / total, np.array([fp_cost, -fn_cost]) / total
+
+
+def row_prices(
+    moments: Moments,
+    rate_price: Float,
+    cost_slope: Float,
+    label: Label,
+    unit: Int,
+    sample_weight: Float | None,
+    *,
+    weight_rates: bool = True,
+) -> Float:
+    """Return what accepting each sample adds to mean cost plus priced rates: the derivative.
+
+    Parameters
+    ----------
+    moments : Moments
+        Rates as functions of the cell sums.
+    rate_price : ndarray of shape (n_rows,)
+        What one more unit of each rate costs.
+    cost_slope : ndarray of shape (2,)
+        As `objective` returns it.
+    label, unit : ndarray of shape (n_samples,)
+        Label, 0 or 1, and unit of each sample.
+    sample_weight : ndarray of shape (n_samples,) or None
+        Weights.
+    weight_rates : bool, default=True
+        Whether the weights count in the rates too, or in the cost only.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+        Below 0 where a best response accepts.
+    """
+    of_rates = np.zeros_like(moments.mass)
+    np.add.at(of_rates, moments.unit, rate_price[:, None] * moments.slope)
+    label = label.astype(np.intp)
+    if sample_weight is not None and not weight_rates:
+        price: Float = sample_weight * cost_slope[label] + of_rates[unit, label]
+        return price
+    price = (cost_slope + of_rates)[unit, label]
+    return price if sample_weight is None else price * sample_weight

@@ -4,15 +4,13 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from helpers import Instance, criteria, exact_programme, instances, reproducible
+from helpers import Game, Instance, criteria, exact_programme, instances, reproducible
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fairlearnkit import AllOf, DemographicParity, EqualizedOdds
-from fairlearnkit._kernels.exponentiated_gradient import exponentiated_gradient, softmax_prices
-from fairlearnkit._kernels.hypotheses import Hypothesis
+from fairlearnkit._kernels.exponentiated_gradient import softmax_prices
 from fairlearnkit._kernels.moments import group_rates, violations
-from fairlearnkit._kernels.pool import Pool
 from fairlearnkit._kernels.rate_program import rate_price
 
 pytestmark = pytest.mark.filterwarnings(
@@ -63,32 +61,6 @@ def test_prices_by_hand():
     prices = softmax_prices(moments, np.log([2.0, 1.0]), np.zeros(1), 7.0)
     np.testing.assert_allclose(prices.upper, [4.0, 1.0])
     np.testing.assert_allclose(prices.lower, [1.0, 4.0])
-
-
-class Game:
-    """All labellings of a tiny instance, with a learner that finds the best of them."""
-
-    def __init__(self, instance, criterion):
-        n_rows = len(instance.y)
-        self.every = (np.arange(2**n_rows)[:, None] >> np.arange(n_rows)) & 1
-        self.instance, self.moments = instance, instance.moments(criterion)
-        self.known = [self.hypothesis(d) for d in self.every]
-        rates = np.array([group_rates(self.moments, h.sums) for h in self.known])
-        self.cost, self.rates = np.array([h.cost for h in self.known]), rates
-        self.pool = Pool([self.known[0], self.known[-1]])
-
-    def hypothesis(self, decision):
-        one = self.instance
-        sums = np.zeros((one.n_groups, 2))
-        np.add.at(sums, (one.group, one.y), one.weight * decision)
-        return Hypothesis(float(one.counted_cost(decision)), sums)
-
-    def best_responses(self, rate_prices):
-        return [self.known[int(np.argmin(self.cost + self.rates @ p))] for p in rate_prices]
-
-    def play(self, **options):
-        *_, last = exponentiated_gradient(self.pool, self.moments, self.best_responses, **options)
-        return last
 
 
 tiny = instances(max_rows=8).filter(lambda instance: len(np.unique(instance.y)) == 2)

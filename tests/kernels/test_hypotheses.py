@@ -1,11 +1,17 @@
 """Threshold columns: counted right, and the exact best threshold among them."""
 
 import numpy as np
+import pytest
 from helpers import reproducible
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fairlearnkit._kernels.hypotheses import Decisions, sums_by_threshold, threshold_columns
+from fairlearnkit._kernels.hypotheses import (
+    Decisions,
+    sums_by_threshold,
+    threshold_columns,
+    weighted_problem,
+)
 from fairlearnkit._kernels.moments import cell_sums
 
 
@@ -86,3 +92,19 @@ def test_equal_scores_have_no_threshold():
     """A scorer that tells no rows apart is a constant, which the pool has."""
     score = np.ones(4)
     assert threshold_columns("model", score, score, score, count_rows(score)) is None
+
+
+def test_the_weighted_problem_of_prices():
+    """Prices -2, 1, 0 and -1 are 4 away from zero in all: scaled to 8, they weigh twice as much.
+
+    The second row wrong instead of right is 2 in weighted error, and costs 1: half of it.
+    """
+    problem = weighted_problem(np.array([-2.0, 1.0, 0.0, -1.0]), 8.0)
+    assert problem.accept.tolist() == [True, False, False, True]
+    assert problem.weight.tolist() == [4.0, 2.0, 0.0, 2.0]
+
+
+@pytest.mark.parametrize("price", [[-1.0, 0.0, -2.0], [1.0, 0.0, 2.0], [0.0, 0.0]])
+def test_a_constant_decision_is_no_problem(price):
+    """Where all rows that matter have one answer, there is nothing to learn."""
+    assert weighted_problem(np.array(price), 1.0) is None

@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from helpers import criteria, exact_programme, instances, parities, reproducible
+from helpers import Game, criteria, exact_programme, instances, parities, reproducible
 from hypothesis import given
 from hypothesis import strategies as st
-from test_exponentiated_gradient import Game
 
 from fairlearnkit._kernels.master import generate_columns
 from fairlearnkit._kernels.moments import group_rates, violations

@@ -39,6 +39,7 @@ from fairlearnkit._kernels.moments import (
     overall_rates,
     ratios,
     row_form,
+    row_prices,
     units_compared,
     violations,
 )
@@ -345,3 +346,30 @@ def test_bounds_are_repeated_for_every_stratum():
     np.testing.assert_array_equal(moments.to_overall, [True, True, True, False, False, False])
     np.testing.assert_array_equal(moments.event // 3, np.repeat([0, 1], 6))
     np.testing.assert_array_equal(moments.event % 3, moments.unit // 2)
+
+
+@given(
+    instance=instances(weights=WEIGHTS),
+    criterion=criteria(),
+    weight_rates=st.booleans(),
+    data=st.data(),
+)
+@reproducible(max_examples=100)
+def test_row_prices_are_what_accepting_adds(instance, criterion, weight_rates, data):
+    """Prices of the accepted rows add up to what mean cost and priced rates rise by."""
+    _, y, group, weight, *_ = instance
+    n_groups = instance.n_groups
+    rate_weight = weight if weight_rates else None
+    moments = criterion._moments_of_mass(cell_mass(y, group, rate_weight, n_groups))
+    rate_price = drawn_column(data, st.floats(-2, 2), len(moments.unit))
+    accepted = drawn_column(data, st.sampled_from([0.0, 0.25, 1.0]), len(y))
+    _, slope = objective(cell_mass(y, group, weight, n_groups), 1.0, 3.0)
+
+    price = row_prices(moments, rate_price, slope, y, group, weight, weight_rates=weight_rates)
+
+    def total(decisions):
+        cost = (cell_sums(decisions, y, group, weight, n_groups) @ slope).sum()
+        sums = cell_sums(decisions, y, group, rate_weight, n_groups)
+        return cost + rate_price @ group_rates(moments, sums)
+
+    assert price @ accepted == pytest.approx(total(accepted) - total(0 * accepted), abs=1e-12)

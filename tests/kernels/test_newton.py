@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import random_problem, reproducible, rows_of
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
@@ -16,28 +17,8 @@ from fairlearnkit._kernels.newton import (
     dual_bound,
     prior,
     solve_logistic,
-    surrogate_rows,
 )
 from fairlearnkit.exceptions import InfeasibleConstraintError
-from tests.helpers import reproducible
-
-
-def random_problem(seed, n_samples=120, n_features=5, n_groups=3, alpha=0.01, intercept=True):
-    """Return rows whose features and labels depend on the group, with weights."""
-    rng = np.random.default_rng(seed)
-    group = rng.integers(n_groups, size=n_samples)
-    X = rng.normal(size=(n_samples, n_features)) + 0.7 * group[:, None] * rng.random(n_features)
-    label = X @ rng.normal(size=n_features) + rng.logistic(size=n_samples) + 0.5 * group > 0.5
-    weight = rng.uniform(0.5, 2.0, n_samples)
-    problem = LogisticProblem(X, label.astype(float), weight / weight.sum(), alpha, intercept)
-    return problem, group
-
-
-def rows_of(problem, group, criterion, weight=None):
-    """Return the mean scores that a criterion compares."""
-    label = problem.y == 1
-    moments = criterion.moments(label, group, weight)
-    return surrogate_rows(problem.X, label, group, weight, moments, 1.0, problem.fit_intercept)
 
 
 def solve(problem, rows, **kwargs):

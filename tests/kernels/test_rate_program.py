@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from helpers import instances, parities, reproducible
+from helpers import Game, instances, parities, reproducible
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
-from test_exponentiated_gradient import Game
 
 from fairlearnkit._kernels.master import seek_feasible
 from fairlearnkit._kernels.moments import Kind, build_moments, levels, violations
