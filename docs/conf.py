@@ -89,14 +89,14 @@ def link_public_name(app, env, node, contnode):
     """Link a public name that another module documents, such as a criterion on a metric's page."""
     name = node.get("reftarget", "")
     # Not a plain word: an attribute may be called as a function elsewhere is.
-    if node.get("refdomain") != "py" or not any(c.isupper() or c == "_" for c in name):
+    if node.get("refdomain") != "py" or not any(c.isupper() or c in "_." for c in name):
         return None
     domain = env.get_domain("py")
+    kinds = {"class", "data", "exception", "function"} | ({"method"} if "." in name else set())
     found = [
         full
         for full, entry in domain.objects.items()
-        if entry.objtype in {"class", "data", "exception", "function"}
-        and full.rpartition(".")[2] == name
+        if full.endswith(f".{name}") and entry.objtype in kinds and not entry.aliased
     ]
     if len(found) != 1:
         return None
