@@ -83,3 +83,25 @@ sphinx_gallery_conf = {
     "plot_gallery": "True",
     "abort_on_example_error": True,
 }
+
+
+def link_public_name(app, env, node, contnode):
+    """Link a public name that another module documents, such as a criterion on a metric's page."""
+    name = node.get("reftarget", "")
+    # Not a plain word: an attribute may be called as a function elsewhere is.
+    if node.get("refdomain") != "py" or not any(c.isupper() or c in "_." for c in name):
+        return None
+    domain = env.get_domain("py")
+    kinds = {"class", "data", "exception", "function"} | ({"method"} if "." in name else set())
+    found = [
+        full
+        for full, entry in domain.objects.items()
+        if full.endswith(f".{name}") and entry.objtype in kinds and not entry.aliased
+    ]
+    if len(found) != 1:
+        return None
+    return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", found[0], node, contnode)
+
+
+def setup(app):
+    app.connect("missing-reference", link_public_name)

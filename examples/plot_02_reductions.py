@@ -58,7 +58,9 @@ for knob in (0.005, 0.02, 0.05):
 # %%
 # On people the models have not seen
 # ----------------------------------
-# Another knob comes from the same models, with further fits only where the band is wide.
+# Another knob comes from the same models, with further fits only where the band is wide. In the
+# picture lines join knobs in their order. Held-out gaps scatter around the knob, so that a line
+# may turn back.
 
 plain = model.fit(X.drop(columns="sex"), y)
 thresholds = GroupThresholdClassifier(

@@ -80,8 +80,8 @@ for i, params in enumerate(results["params"]):
     print(f"{knob:>5}  {C:>6}  {accuracy:>8.4f}  {gap:>7.4f}{chosen}")
 
 # %%
-# The knob bounds the gap on the rows that thresholds were computed from; the held-out gap is
-# larger, by sampling error in each fold. The rule goes by the held-out one.
+# The knob bounds the gap on the rows that thresholds were computed from. The held-out gap is
+# mostly larger, by sampling error in each fold. The rule goes by the held-out one.
 #
 # On people who took no part in the search
 # ----------------------------------------

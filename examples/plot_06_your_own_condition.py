@@ -17,6 +17,7 @@ each other. At the end, a condition that is nobody's but yours.
 # everybody, and four age groups are compared.
 
 from pathlib import Path
+from textwrap import fill
 
 import cvxpy as cp
 import matplotlib.pyplot as plt
@@ -72,8 +73,8 @@ for name, found in rates.items():
 # cost, here the error rate.
 
 floor_price, place_price = clf.bound_prices_
-print(f"One point less of the floor would save {floor_price / 100:.4%} of errors,")
-print(f"one point more of capacity {place_price / 100:.4%}.")
+print(f"A floor lower by one point would lower the error rate by {floor_price:.3f} points,")
+print(f"a capacity larger by one point by {place_price:.3f} points.")
 
 # %%
 # When it cannot be done
@@ -86,7 +87,7 @@ try:
         constraint=AllOf([MinimumRate(TRUE_POSITIVE_RATE, at_least=0.9), Capacity(at_most=0.2)])
     )
 except InfeasibleConstraintError as error:
-    print(error)
+    print(fill(str(error), 90))
 
 # %%
 # The prices rise as places run out, up to the capacity below which the floor is out of reach.
