@@ -56,9 +56,10 @@ class TrainingData(NamedTuple):
     Attributes
     ----------
     X : array-like, sparse matrix or data frame of shape (n_samples, n_features)
-        As given, and what rows are hashed by.
+        As given.
     learner_X : as X
-        What the wrapped estimator sees: X, without the sensitive columns where they are dropped.
+        What the wrapped estimator sees, and what rows are hashed by: X, without the sensitive
+        columns where they are dropped.
     y : ndarray of shape (n_samples,)
         Labels as given.
     positive : ndarray of shape (n_samples,)
@@ -558,12 +559,12 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
         both = np.column_stack([1 - positive_probability, positive_probability])
         return both if self._positive_class == 1 else both[:, ::-1]
 
-    def _is_accepted(self, X: Any, positive_probability: Float) -> NDArray[np.bool_]:
+    def _is_accepted(self, learner_X: Any, positive_probability: Float) -> NDArray[np.bool_]:
         """Decide by the hash of the row where the probability is neither 0 nor 1."""
         accepted = positive_probability >= 1
         random = np.flatnonzero((positive_probability > 0) & ~accepted)
         if len(random):
-            draw = checks.hash_rows(checks.take_rows(X, random), self._hash_key)
+            draw = checks.hash_rows(checks.take_rows(learner_X, random), self._hash_key)
             accepted[random] = draw < positive_probability[random]
         return accepted
 

@@ -99,9 +99,9 @@ class MixtureClassifier(GroupConstrainedClassifier):
         ndarray of shape (n_samples,)
             Labels.
         """
-        X = self._check_predict(X)
-        probability = self._accept_probability(self._learner_view(X))
-        return self._labels_of(self._is_accepted(X, probability))
+        learner_X = self._learner_view(self._check_predict(X))
+        probability = self._accept_probability(learner_X)
+        return self._labels_of(self._is_accepted(learner_X, probability))
 
     def score(self, X: Any, y: ArrayLike, *, sample_weight: ArrayLike | None = None) -> float:
         """Return the accuracy of `predict`.
@@ -129,8 +129,8 @@ class MixtureClassifier(GroupConstrainedClassifier):
         Computed when asked from the training rows, which are not kept in pickles.
         """
         check_is_fitted(self)
-        X, learner_X, _, positive, unit, weight = self._training_rows("realized_disparity_")
-        accepted = self._is_accepted(X, self._accept_probability(learner_X)).astype(float)
+        _, learner_X, _, positive, unit, weight = self._training_rows("realized_disparity_")
+        accepted = self._is_accepted(learner_X, self._accept_probability(learner_X)).astype(float)
         rate_weight = weight if self.weight_rates else None
         return self._disparity(cell_sums(accepted, positive, unit, rate_weight, self._n_units))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from numbers import Integral, Real
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -48,26 +49,16 @@ def _zero_one(values: NDArray[Any]) -> bool:
     return values.dtype.kind in "iu" and bool(values.min() >= 0 and values.max() <= 1)
 
 
-def groups_of(
-    estimator: Any, X: Any, sensitive_features: Any, sensitive_columns: checks.Columns | None
-) -> Any:
-    """Return the groups of X: as passed, from columns, or from those of the estimator.
-
-    Raises
-    ------
-    ValueError
-        If there are none.
-    """
-    if sensitive_features is not None:
-        return sensitive_features
-    where, wanted = X, sensitive_columns
-    if wanted is None:
-        where = metrics._before_last_step(estimator, X)
-        wanted = getattr(metrics._last_step(estimator), "sensitive_columns", None)
-    if wanted is None:
-        msg = f"Groups are needed, got none. {checks.HOW_TO_GIVE_GROUPS}"
-        raise ValueError(msg)
-    return checks.select_columns(checks.check_features(where, None), wanted, "sensitive_columns")
+def wrapped(line: str, indent: str = "") -> str:
+    """Return a line of text in lines of at most 99 characters, the later ones further in."""
+    return fill(
+        line,
+        99,
+        initial_indent=indent,
+        subsequent_indent=indent + "  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def column_names(values: Any, n_columns: int) -> list[str]:

@@ -196,7 +196,8 @@ def match_groups(codes: Int, labels: list, known: list, what: str) -> Int:
         some = "; ".join(group_name(label) for label in known[:10])
         msg = (
             f"{what} must hold groups seen in fit, got {names}{more}. Seen were {some}"
-            f"{'; ...' if len(known) > 10 else ''}. Fit again with rows of every group."
+            f"{'; ...' if len(known) > 10 else ''}. Fit again with rows of every "
+            "group; a split can hold all of them where it is stratified by group."
         )
         raise ValueError(msg)
     return np.array([place[label] for label in labels], dtype=np.intp)[codes]

@@ -59,10 +59,10 @@ from fairlearnkit._kernels.intervals import (
 )
 from fairlearnkit._report import (
     column_names,
-    groups_of,
     plain,
     rate_arrays,
     read_rows,
+    wrapped,
 )
 from fairlearnkit.constraints import (
     ERROR_RATE,
@@ -388,22 +388,23 @@ class AuditReport:
             table = self._score_table(attribute, _PRINTED)
             if table[1]:
                 parts.append(_text_table(*table))
-        parts.append(self._explanation())
+        parts.append("\n".join(map(wrapped, self._explanation())))
         if self.notes:
             more = f"\n- and {len(self.notes) - 10} more" if len(self.notes) > 10 else ""
-            parts.append("Notes:\n" + "\n".join(f"- {note}" for note in self.notes[:10]) + more)
+            notes = "\n".join(wrapped(f"- {note}") for note in self.notes[:10])
+            parts.append(f"Notes:\n{notes}{more}")
         return "\n\n".join(parts)
 
-    def _explanation(self) -> str:
+    def _explanation(self) -> tuple[str, ...]:
         kind = "Simultaneous " if self.simultaneous else ""
         return (
             f"{kind}{100 * self.confidence:.4g}% intervals in brackets; * differs from all others "
-            f"(adjusted p < {1 - self.confidence:.2g}); ? few rows or uneven weights.\n"
+            f"(adjusted p < {1 - self.confidence:.2g}); ? few rows or uneven weights.",
             f"Verdicts are at a level of {1 - self.confidence:.2g}: a gap within a bound is shown "
             f"by the {100 * (2 * self.confidence - 1):.4g}% interval. They hold for people drawn "
-            "as these rows were.\n"
+            "as these rows were.",
             f"More rows would tell with a chance of {100 * self.power:.4g}%, if true rates are "
-            "those seen."
+            "those seen.",
         )
 
     def _rate_table(self, attribute: str, most: int) -> tuple[list[str], list[list[str]]]:
@@ -650,7 +651,7 @@ class AuditReport:
         if self.notes:
             items = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
             parts.append(f"<h2>Small and empty cells</h2><ul>{items}</ul>")
-        explanation = html.escape(self._explanation()).replace("\n", "<br>")
+        explanation = "<br>".join(map(html.escape, self._explanation()))
         parts.append(f'<p class="small">{explanation}</p>')
         body = "\n".join(parts)
         return (
@@ -761,10 +762,9 @@ def _numbers(finding: CriterionFinding) -> list[str]:
 
 
 def _finding_text(finding: CriterionFinding) -> str:
-    if finding.decision == "undefined":
-        return f"{finding.criterion} by {finding.attribute}: {finding.verdict}"
-    lines = [f"{finding.criterion} by {finding.attribute}: {finding.verdict}"]
-    return "\n  ".join([*lines, *_numbers(finding)])
+    verdict = wrapped(f"{finding.criterion} by {finding.attribute}: {finding.verdict}")
+    numbers = [] if finding.decision == "undefined" else _numbers(finding)
+    return "\n".join([verdict, *(wrapped(line, "  ") for line in numbers)])
 
 
 def _finding_html(finding: CriterionFinding) -> str:
@@ -1083,7 +1083,8 @@ def audit_estimator(
         The label whose prediction counts as selection; None means the estimator's, or the larger
         of the two.
     **options : dict
-        Further parameters of `audit`. Scores are those of `predict_proba`, where there is one.
+        Further parameters of `audit`. Scores are those of `predict_proba`, where there is one, and
+        missing values among the groups are what they are for the estimator.
 
     Returns
     -------
@@ -1110,7 +1111,7 @@ def audit_estimator(
     >>> report.criteria[0].decision
     'exceeds'
     """
-    groups = groups_of(estimator, X, sensitive_features, sensitive_columns)
+    groups = metrics._groups_of(estimator, X, sensitive_features, sensitive_columns)
     truth, probability = metrics._expected_decisions(estimator, X, y, groups, pos_label)
     if options.get("y_score") is None and hasattr(estimator, "predict_proba"):
         last = metrics._last_step(estimator)
@@ -1118,6 +1119,7 @@ def audit_estimator(
             pos_label = getattr(last, "pos_label", None)
         classes, place = metrics._two_classes(np.asarray(last.classes_), pos_label)
         options["y_score"] = learner_score(estimator, X, "predict_proba", classes, place)
+    options["missing"] = metrics._missing_of(estimator, options.get("missing"))
     return audit(
         truth,
         probability,

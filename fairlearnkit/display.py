@@ -23,7 +23,6 @@ from fairlearnkit._base import CostFrontier, learner_score
 from fairlearnkit._kernels.intervals import effective_count, wilson_interval
 from fairlearnkit._kernels.moments import Kind, Moments, group_rates
 from fairlearnkit._kernels.thresholds import accept_probability, hull_points, operating_points
-from fairlearnkit._report import groups_of
 from fairlearnkit._sweep import is_ratio
 from fairlearnkit.constraints import (
     ERROR_RATE,
@@ -607,7 +606,7 @@ class GroupRatesDisplay(_Display):
         ),
         sample_weight: ArrayLike | None = None,
         pos_label: Any = None,
-        missing: str = "error",
+        missing: str | None = None,
         confidence: float = 0.95,
         ax: Any = None,
     ) -> Self:
@@ -634,8 +633,9 @@ class GroupRatesDisplay(_Display):
         pos_label : int, float, bool or str, default=None
             The label whose prediction counts as selection; None means the estimator's, or the
             larger of the two.
-        missing : {"error", "group"}, default="error"
-            Whether missing values among the groups are an error or a group of their own.
+        missing : {"error", "group"}, default=None
+            Whether missing values among the groups are an error or a group of their own; None
+            means as for the estimator, an error where it has no such setting.
         confidence : float, default=0.95
             Of the intervals, in (0, 1).
         ax : matplotlib Axes, default=None
@@ -646,7 +646,7 @@ class GroupRatesDisplay(_Display):
         GroupRatesDisplay
             The display, drawn.
         """
-        groups = groups_of(estimator, X, sensitive_features, sensitive_columns)
+        groups = metrics._groups_of(estimator, X, sensitive_features, sensitive_columns)
         truth, probability = metrics._expected_decisions(estimator, X, y, groups, pos_label)
         return cls.from_predictions(
             truth,
@@ -655,7 +655,7 @@ class GroupRatesDisplay(_Display):
             rates=rates,
             sample_weight=sample_weight,
             pos_label=1,
-            missing=missing,
+            missing=metrics._missing_of(estimator, missing),
             confidence=confidence,
             ax=ax,
         )
@@ -850,7 +850,7 @@ def _scored_rows(
     sensitive_columns: checks.Columns | None,
     sample_weight: Any,
     pos_label: Any,
-    missing: str,
+    missing: str | None,
 ) -> _Scored:
     """Return the scores that a classifier cuts, of given rows or of those it was fitted on."""
     last = metrics._last_step(estimator)
@@ -864,7 +864,7 @@ def _scored_rows(
             return _Scored(score, positive, unit, labels, weight, rules, name)
         groups = sensitive_features
         if groups is None and sensitive_columns is not None:
-            groups = groups_of(estimator, X, None, sensitive_columns)
+            groups = metrics._groups_of(estimator, X, None, sensitive_columns)
         rows = last._check_predict(metrics._before_last_step(estimator, X))
         unit = last._encode_units(rows, groups, control_features)
         score = last._scores(last._learner_view(rows))
@@ -876,9 +876,12 @@ def _scored_rows(
                 "GroupThresholdClassifier keeps scores of its own."
             )
             raise ValueError(msg)
-        groups = groups_of(estimator, X, sensitive_features, sensitive_columns)
+        groups = metrics._groups_of(estimator, X, sensitive_features, sensitive_columns)
         unit, labels = checks.encode_groups(
-            groups, checks.n_rows(X), missing=missing, what="sensitive_features"
+            groups,
+            checks.n_rows(X),
+            missing=metrics._missing_of(estimator, missing),
+            what="sensitive_features",
         )
         classes, place = metrics._two_classes(np.asarray(last.classes_), pos_label)
         score = learner_score(estimator, X, "auto", classes, place)
@@ -1012,7 +1015,7 @@ class GroupROCDisplay(_Display):
         sensitive_columns: checks.Columns | None = None,
         sample_weight: ArrayLike | None = None,
         pos_label: Any = None,
-        missing: str = "error",
+        missing: str | None = None,
         ax: Any = None,
         legend_kwargs: Mapping[str, Any] | None = None,
     ) -> Self:
@@ -1040,9 +1043,9 @@ class GroupROCDisplay(_Display):
             Weights of the rows, >= 0.
         pos_label : int, float, bool or str, default=None
             The positive label of a classifier that has none of its own; None means the larger.
-        missing : {"error", "group"}, default="error"
-            Whether missing values among the groups are an error or a group of their own,
-            of a classifier that has no such setting.
+        missing : {"error", "group"}, default=None
+            Whether missing values among the groups are an error or a group of their own; None
+            means as for the estimator, an error where it has no such setting.
         ax : matplotlib Axes, default=None
             Where to draw; None makes a figure.
         legend_kwargs : dict, default=None
@@ -1421,7 +1424,7 @@ class ScoreDistributionDisplay(_Display):
         sensitive_columns: checks.Columns | None = None,
         sample_weight: ArrayLike | None = None,
         pos_label: Any = None,
-        missing: str = "error",
+        missing: str | None = None,
         bins: Any = 40,
         ax: Any = None,
     ) -> Self:
@@ -1446,9 +1449,9 @@ class ScoreDistributionDisplay(_Display):
             Weights of the rows, >= 0.
         pos_label : int, float, bool or str, default=None
             The positive label of a classifier that has none of its own; None means the larger.
-        missing : {"error", "group"}, default="error"
-            Whether missing values among the groups are an error or a group of their own,
-            of a classifier that has no such setting.
+        missing : {"error", "group"}, default=None
+            Whether missing values among the groups are an error or a group of their own; None
+            means as for the estimator, an error where it has no such setting.
         bins : int, str or sequence, default=40
             Bins, as in `numpy.histogram_bin_edges`, the same for all groups.
         ax : matplotlib Axes, default=None

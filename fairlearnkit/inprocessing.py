@@ -110,7 +110,8 @@ class ConstrainedLogisticRegression(MixtureClassifier):
         Columns of X that give strata, like `sensitive_columns`: groups are compared within each
         stratum only (conditional parity). Not used where `control_features` is passed.
     drop_sensitive : bool, default=False
-        Whether to hide `sensitive_columns` (names or positions) from the model.
+        Whether to hide `sensitive_columns` (names or positions) from the model. Rows to decide
+        on have the same columns as those of `fit` all the same.
     missing : {"error", "group"}, default="error"
         Whether missing values among the groups are an error or a group of their own.
     weight_rates : bool, default=True

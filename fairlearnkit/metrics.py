@@ -642,8 +642,11 @@ class _GroupScorer(BaseEstimator):
     __metadata_request__score = {"estimator": UNUSED, "sensitive_features": True}
 
     _made_by: str
+    # Whether it needs groups, and not only estimators that do.
+    _compares: bool
     sensitive_columns: checks.Columns | None
     pos_label: Any
+    missing: str | None
 
     def __call__(
         self,
@@ -670,14 +673,19 @@ class _GroupScorer(BaseEstimator):
     ) -> float:
         """Return the score of a fitted classifier on some rows, as calling the scorer does."""
         groups = sensitive_features
-        if groups is None and self.sensitive_columns is not None:
-            features = checks.check_features(X, None)
-            groups = checks.select_columns(features, self.sensitive_columns, "sensitive_columns")
+        if groups is None and (self._compares or self.sensitive_columns is not None):
+            groups = _known_groups(estimator, X, None, self.sensitive_columns)
         truth, probability = _expected_decisions(estimator, X, y, groups, self.pos_label)
-        return self._value(truth, probability, groups, sample_weight)
+        missing = _missing_of(estimator, self.missing)
+        return self._value(truth, probability, groups, missing, sample_weight)
 
     def _value(
-        self, truth: Int, probability: Float, groups: Any, sample_weight: ArrayLike | None
+        self,
+        truth: Int,
+        probability: Float,
+        groups: Any,
+        missing: str,
+        sample_weight: ArrayLike | None,
     ) -> float:
         raise NotImplementedError
 
@@ -692,6 +700,7 @@ class _GroupScorer(BaseEstimator):
 
 class _DisparityScorer(_GroupScorer):
     _made_by = "disparity_scorer"
+    _compares = True
 
     def __init__(
         self,
@@ -699,7 +708,7 @@ class _DisparityScorer(_GroupScorer):
         *,
         sensitive_columns: checks.Columns | None = None,
         pos_label: Any = None,
-        missing: str = "error",
+        missing: str | None = None,
     ) -> None:
         self.criterion = criterion
         self.sensitive_columns = sensitive_columns
@@ -707,14 +716,20 @@ class _DisparityScorer(_GroupScorer):
         self.missing = missing
 
     def _value(
-        self, truth: Int, probability: Float, groups: Any, sample_weight: ArrayLike | None
+        self,
+        truth: Int,
+        probability: Float,
+        groups: Any,
+        missing: str,
+        sample_weight: ArrayLike | None,
     ) -> float:
         parity = _one_parity(self.criterion)
         if groups is None:
             msg = (
                 "disparity_scorer needs to know each row's group, got neither sensitive_features "
-                "nor sensitive_columns. Set sensitive_columns= to column names, positions or a "
-                "callable that takes X, or enable metadata routing and pass sensitive_features."
+                "nor sensitive_columns, and the estimator has none. Set sensitive_columns= to "
+                "column names, positions or a callable that takes X, or enable metadata routing "
+                "and pass sensitive_features."
             )
             raise ValueError(msg)
         found = disparity(
@@ -724,21 +739,27 @@ class _DisparityScorer(_GroupScorer):
             sensitive_features=groups,
             sample_weight=sample_weight,
             pos_label=1,
-            missing=self.missing,
+            missing=missing,
         )
         return float(found) * (1.0 if parity.min_ratio is not None else -1.0)
 
 
 class _AccuracyScorer(_GroupScorer):
     _made_by = "accuracy_scorer"
-    # Which of the labels is the positive one does not change the accuracy.
-    pos_label = None
+    _compares = False
+    # Which label is the positive one, and which groups there are, does not change the accuracy.
+    pos_label = missing = None
 
     def __init__(self, *, sensitive_columns: checks.Columns | None = None) -> None:
         self.sensitive_columns = sensitive_columns
 
     def _value(
-        self, truth: Int, probability: Float, groups: Any, sample_weight: ArrayLike | None
+        self,
+        truth: Int,
+        probability: Float,
+        groups: Any,
+        missing: str,
+        sample_weight: ArrayLike | None,
     ) -> float:
         weight = checks.check_weights(sample_weight, truth)
         return float(np.average(np.where(truth, probability, 1 - probability), weights=weight))
@@ -766,7 +787,7 @@ def disparity_scorer(
     *,
     sensitive_columns: checks.Columns | None = None,
     pos_label: Any = None,
-    missing: str = "error",
+    missing: str | None = None,
 ) -> Any:
     """Return a scorer for the disparity of any classifier, for searches and cross-validation.
 
@@ -778,12 +799,14 @@ def disparity_scorer(
         count.
     sensitive_columns : str, int, sequence of these or callable, default=None
         Columns of X that give the groups, or a callable ``X -> groups``: of the X that the search
-        is given, before any step of a pipeline. Not used where `sensitive_features` is passed.
+        is given, before any step of a pipeline. None means those of the estimator, if it has any.
+        Not used where `sensitive_features` is passed.
     pos_label : int, float, bool or str, default=None
         The label whose prediction counts as selection; None means the `pos_label` of the estimator
         where it has one, else the larger of its two classes.
-    missing : {"error", "group"}, default="error"
-        Whether missing values among the groups are an error or a group of their own.
+    missing : {"error", "group"}, default=None
+        Whether missing values among the groups are an error or a group of their own; None means
+        as for the estimator, an error where it has no such setting.
 
     Returns
     -------
@@ -835,7 +858,7 @@ def disparity_scorer(
     ...     {"constraint__max_difference": [0.0, 0.1, 0.2], "estimator__C": [0.01, 1.0]},
     ...     scoring={
     ...         "accuracy": accuracy_scorer(),
-    ...         "disparity": disparity_scorer(DemographicParity(), sensitive_columns=-1),
+    ...         "disparity": disparity_scorer(DemographicParity()),
     ...     },
     ...     refit=best_within(0.15),
     ... )
@@ -935,6 +958,40 @@ def _expected_decisions(
     return positive.astype(np.intp), decisions[:, place].astype(float)
 
 
+def _known_groups(
+    estimator: Any, X: Any, sensitive_features: Any, sensitive_columns: checks.Columns | None
+) -> Any:
+    """Return the groups of X: as passed, from columns, or from those of the estimator, or None."""
+    if sensitive_features is not None:
+        return sensitive_features
+    if sensitive_columns is None:
+        sensitive_columns = getattr(_last_step(estimator), "sensitive_columns", None)
+        if sensitive_columns is None:
+            return None
+        X = _before_last_step(estimator, X)
+    return checks.select_columns(
+        checks.check_features(X, None), sensitive_columns, "sensitive_columns"
+    )
+
+
+def _groups_of(
+    estimator: Any, X: Any, sensitive_features: Any, sensitive_columns: checks.Columns | None
+) -> Any:
+    """Return the groups of X as `_known_groups` does, or raise."""
+    groups = _known_groups(estimator, X, sensitive_features, sensitive_columns)
+    if groups is None:
+        msg = f"Groups are needed, got none. {checks.HOW_TO_GIVE_GROUPS}"
+        raise ValueError(msg)
+    return groups
+
+
+def _missing_of(estimator: Any, missing: str | None) -> str:
+    """Return what to do with missing values among the groups: as asked, or as in `fit`."""
+    if missing is not None:
+        return missing
+    return "group" if getattr(_last_step(estimator), "missing", None) == "group" else "error"
+
+
 def _inner(estimator: Any) -> Any:
     """Return what a search or a frozen estimator holds, None where it is neither."""
     if isinstance(estimator, FrozenEstimator):
@@ -1018,8 +1075,9 @@ class _BestWithin(BaseEstimator):
             msg = (
                 f"No candidate has both scores: of {len(score)} candidates {missing[0]} have "
                 f"{self.score!r} NaN and {missing[1]} have {self.disparity!r} NaN. A fold with "
-                "rows of one group only has no disparity: use folds that hold every group. Where "
-                "a fit failed, error_score='raise' shows why."
+                "rows of one group only has no disparity, and thresholds fitted without a group "
+                "cannot decide about it: use folds that hold every group, such as those of a "
+                "StratifiedKFold by group. Where a fit failed, error_score='raise' shows why."
             )
             raise InfeasibleConstraintError(msg)
         nearest = int(np.where(known, disparity, -np.inf).argmax())

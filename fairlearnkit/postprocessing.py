@@ -115,7 +115,7 @@ class GroupThresholds(Mapping[Hashable, list[tuple[float, float]]]):
 class _Training(NamedTuple):
     """The rows that thresholds are computed from; never pickled."""
 
-    X: Any
+    learner_X: Any
     score: Float
     positive: NDArray[np.bool_]
     unit: Int
@@ -151,7 +151,8 @@ class GroupThresholdClassifier(GroupConstrainedMetaClassifier):
         Columns of X that give strata, like `sensitive_columns`: groups are compared within each
         stratum only (conditional parity). Not used where `control_features` is passed.
     drop_sensitive : bool, default=False
-        Whether to hide `sensitive_columns` (names or positions) from the estimator.
+        Whether to hide `sensitive_columns` (names or positions) from the estimator. Rows to decide
+        on have the same columns as those of `fit` all the same.
     missing : {"error", "group"}, default="error"
         Whether missing values among the groups are an error or a group of their own.
     weight_rates : bool, default=True
@@ -363,7 +364,7 @@ class GroupThresholdClassifier(GroupConstrainedMetaClassifier):
         rows = data.rows_that_count(self.weight_rates)
         used = data.take(rows)
         self._training = _Training(
-            used.X, score[rows], used.positive, used.unit, used.sample_weight
+            used.learner_X, score[rows], used.positive, used.unit, used.sample_weight
         )
         positive, unit = self._training.positive, self._training.unit
         self._cell_count = cell_mass(positive, unit, None, self._n_units).astype(np.intp)
@@ -422,9 +423,8 @@ class GroupThresholdClassifier(GroupConstrainedMetaClassifier):
             Labels.
         """
         X = self._check_predict(X)
-        return self._labels_of(
-            self._is_accepted(X, self._accept_probability(X, sensitive_features, control_features))
-        )
+        probability = self._accept_probability(X, sensitive_features, control_features)
+        return self._labels_of(self._is_accepted(self._learner_view(X), probability))
 
     def score(
         self,
@@ -468,10 +468,10 @@ class GroupThresholdClassifier(GroupConstrainedMetaClassifier):
         Computed when asked from the training rows, which are not kept in pickles.
         """
         check_is_fitted(self)
-        X, score, positive, unit, weight = self._training_rows("realized_disparity_")
+        learner_X, score, positive, unit, weight = self._training_rows("realized_disparity_")
         weight = weight if self.weight_rates else None
         probability = accept_probability(score, unit, *self._rule)
-        accepted = self._is_accepted(X, probability).astype(float)
+        accepted = self._is_accepted(learner_X, probability).astype(float)
         sums = cell_sums(accepted, positive, unit, weight, self._n_units)
         return self._disparity(sums)
 

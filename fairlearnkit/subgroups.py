@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from numbers import Integral
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,7 +31,7 @@ from fairlearnkit._kernels.subgroup_search import (
     distinct,
     search,
 )
-from fairlearnkit._report import column_names, plain, rate_arrays, read_rows
+from fairlearnkit._report import column_names, plain, rate_arrays, read_rows, wrapped
 from fairlearnkit.constraints import SELECTION_RATE, Rate
 
 __all__ = ["SubgroupAudit", "SubgroupCandidate", "SubgroupRule", "audit_subgroups"]
@@ -81,8 +81,15 @@ class SubgroupRule:
 
     text: str
     oracle: str
-    _columns: tuple[_Column, ...] = field(default=(), repr=False)
-    _subgroup: Subgroup | None = field(default=None, repr=False)
+    _columns: tuple[_Column, ...] = field(default=(), init=False)
+    _subgroup: Subgroup | None = field(default=None, init=False)
+
+    @classmethod
+    def _of(cls, subgroup: Subgroup, columns: Sequence[_Column], sizes: Sequence[Float]) -> Self:
+        rule = cls(_rule_text(subgroup, columns, sizes), subgroup.oracle)
+        object.__setattr__(rule, "_columns", tuple(columns))
+        object.__setattr__(rule, "_subgroup", subgroup)
+        return rule
 
     def __str__(self) -> str:
         """Return the rule in words."""
@@ -294,7 +301,7 @@ class SubgroupAudit:
             f"  {c.violation:.4f}  {c.expected:+.4f}  {oracle:<{width}}  {c.rule.text}"
             for oracle, c in by_oracle.items()
         ]
-        return "\n".join(lines)
+        return "\n".join(wrapped(line) for line in lines)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the finding as plain numbers, strings, lists and dictionaries.
@@ -505,12 +512,7 @@ def audit_subgroups(
     ]
     candidates = tuple(
         SubgroupCandidate(
-            SubgroupRule(
-                _rule_text(one.subgroup, columns, sizes),
-                one.subgroup.oracle,
-                tuple(columns),
-                one.subgroup,
-            ),
+            SubgroupRule._of(one.subgroup, columns, sizes),
             one.aim,
             abs(one.subgroup.total),
             one.expected,

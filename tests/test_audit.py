@@ -31,8 +31,9 @@ from fairlearnkit.constraints import (
     TRUE_POSITIVE_RATE,
 )
 from fairlearnkit.datasets import make_group_classification
+from fairlearnkit.display import GroupRatesDisplay
 from fairlearnkit.exceptions import DegenerateGroupWarning
-from fairlearnkit.metrics import disparity
+from fairlearnkit.metrics import disparity, disparity_scorer
 
 
 def people(n=2000, seed=0):
@@ -593,6 +594,43 @@ def test_groups_given_count():
     for rate in ("selection_rate", "error_rate"):
         total = [sum(r.value * r.rows for r in a.rates if r.rate == rate) for a in (given, own)]
         np.testing.assert_allclose(*total)
+
+
+def test_missing_groups_are_what_they_are_for_the_estimator():
+    """An estimator that made them a group has them audited, scored and drawn as one."""
+    X, y, group = make_group_classification(600, random_state=0)
+    told = np.where(np.arange(600) % 3, np.array(["a", "b"])[group], None)
+    frame = pd.DataFrame(X).add_prefix("x").assign(kind=told)
+    rule = GroupThresholdClassifier(
+        LogisticRegression(),
+        DemographicParity(max_difference=0.0),
+        sensitive_columns="kind",
+        drop_sensitive=True,
+        missing="group",
+    ).fit(frame, y)
+    groups = {rate.group for rate in audit_estimator(rule, frame, y).rates}
+    assert groups == {"a", "b", None}
+    told_as = {"sensitive_features": told, "missing": "group"}
+    gap = disparity(DemographicParity(), y, rule.decision_probability(frame), **told_as)
+    assert disparity_scorer(DemographicParity())(rule, frame, y) == -gap
+    drawn = GroupRatesDisplay.from_estimator(rule, frame, y)
+    assert {len(bars) for bars in drawn.errorbars_.values()} == {3}
+    plain = LogisticRegression().fit(X, y)
+    for call in (audit_estimator, disparity_scorer(DemographicParity())):
+        with pytest.raises(ValueError, match='missing="group"'):
+            call(plain, X, y, sensitive_features=told)
+    with pytest.raises(ValueError, match='missing="group"'):
+        audit_estimator(rule, frame, y, missing="error")
+
+
+def test_no_line_of_prose_is_too_long_for_a_terminal():
+    """Verdicts, numbers and notes are wrapped, whatever names groups have."""
+    frame, y, _, pred = people(400)
+    frame["sex"] = frame["sex"].map({"f": "a name that is long " * 4, "m": "another one " * 5})
+    lines = str(audit(y, pred, sensitive_features=frame)).splitlines()
+    prose = [line for line in lines if "  " not in line.strip()]
+    assert len(prose) > 20
+    assert max(map(len, prose)) <= 99
 
 
 def test_uneven_weights_are_noted():

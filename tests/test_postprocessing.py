@@ -1140,6 +1140,7 @@ def test_dropped_column_still_gives_the_groups():
         hidden.decision_probability(flipped, **by_keyword), hidden.decision_probability(FRAME)
     )
     assert np.ptp(hidden.decision_probability(flipped) - hidden.decision_probability(FRAME)) > 0.1
+    np.testing.assert_array_equal(hidden.predict(flipped, **by_keyword), hidden.predict(FRAME))
 
 
 # ---------------------------------------------------------------------------------------------

@@ -225,12 +225,15 @@ def test_search_with_columns(adult):
         scoring={
             "accuracy": accuracy_scorer(),
             "disparity": disparity_scorer(PARITY, sensitive_columns="sex"),
+            # Those of the last step, which sees X later.
+            "own": disparity_scorer(PARITY),
         },
         refit=best_within(0.12),
         error_score="raise",
     )
     search.fit(people, income)
     results = search.cv_results_
+    np.testing.assert_array_equal(results["mean_test_own"], results["mean_test_disparity"])
     for i in (0, 3):
         steps = clone(search.estimator).set_params(**results["params"][i])
         for fold, (train, test) in enumerate(StratifiedKFold(3).split(people, income)):
