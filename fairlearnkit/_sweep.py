@@ -568,8 +568,8 @@ def check_sweep(
             label == pos_label,
             unit,
             weight,
-            _as_rows(sensitive_features),
-            _as_rows(control_features),
+            sensitive_features,
+            control_features,
         ),
         pos_label=pos_label,
         classes=classes,
@@ -663,13 +663,6 @@ def _check_pos_label(pos_label: Any, last: Any, classes: list[Any]) -> Any:
 def _callable_name(knob: Any) -> str:
     name = getattr(knob, "__name__", "knob")
     return "knob" if name == "<lambda>" else name
-
-
-def _as_rows(features: Any) -> Any:
-    """Return groups in a form whose rows can be taken."""
-    if isinstance(features, Mapping):
-        return np.column_stack([np.asarray(part, dtype=object) for part in features.values()])
-    return features
 
 
 def _check_knobs(what: str, wanted: Any, *, is_bound: bool) -> list[Any]:

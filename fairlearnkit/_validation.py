@@ -110,11 +110,11 @@ def _is_sparse(X: Any) -> bool:
     return bool(sparse.issparse(X))
 
 
-def _is_frame(X: Any) -> bool:
+def _is_frame(X: Any, what: str = "X") -> bool:
     try:
         return isinstance(nw.from_native(X, eager_only=True, pass_through=True), nw.DataFrame)
     except DuplicateError as error:
-        raise _repeated_names("X", error) from None
+        raise _repeated_names(what, error) from None
 
 
 def _repeated_names(what: str, error: DuplicateError) -> ValueError:
@@ -126,7 +126,9 @@ def _repeated_names(what: str, error: DuplicateError) -> ValueError:
     )
 
 
-def encode_groups(values: Any, n_samples: int, *, missing: str, what: str) -> tuple[Int, list]:
+def encode_groups(
+    values: Any, n_samples: int, *, missing: str, what: str, order: list | None = None
+) -> tuple[Int, list]:
     """Return the group of every row as an integer, and the group labels in order.
 
     Parameters
@@ -139,6 +141,9 @@ def encode_groups(values: Any, n_samples: int, *, missing: str, what: str) -> tu
         Whether a missing value is an error or a group of its own, with the label None.
     what : str
         Name of the values in messages.
+    order : list, default=None
+        Names of columns seen before, as `given_names` returns them: columns of the same names are
+        put in their order.
 
     Returns
     -------
@@ -147,7 +152,7 @@ def encode_groups(values: Any, n_samples: int, *, missing: str, what: str) -> tu
     labels : list
         Labels that occur, sorted.
     """
-    columns = [factorize(column) for column in _split_columns(values, what)]
+    columns = [factorize(part) for part in _split_columns(_in_order(values, order, what), what)]
     if not columns:
         msg = f"{what} must have at least one column, got none."
         raise ValueError(msg)
@@ -177,6 +182,41 @@ def encode_groups(values: Any, n_samples: int, *, missing: str, what: str) -> tu
     rank = np.empty(len(order), dtype=np.intp)
     rank[order] = np.arange(len(order))
     return rank[combined], [joined[i] for i in order]
+
+
+def given_names(values: Any, what: str) -> list | None:
+    """Return the names of the columns of a data frame or dict; None where there are none."""
+    if isinstance(values, Mapping):
+        return list(values)
+    if not _is_frame(values, what):
+        return None
+    return list(nw.from_native(values, eager_only=True).columns)
+
+
+def _in_order(values: Any, known: list | None, what: str) -> Any:
+    """Return columns in the order of known names; as they are where either side has none.
+
+    Raises
+    ------
+    ValueError
+        If there are several columns, named by text on both sides, and the names differ.
+    """
+    names = given_names(values, what)
+    if names is None or known is None or names == known or len(names) == len(known) == 1:
+        return values
+    if set(names) == set(known):
+        if isinstance(values, Mapping):
+            return {name: values[name] for name in known}
+        positions = [names.index(name) for name in known]
+        return nw.from_native(values, eager_only=True)[:, positions].to_native()
+    # Numbers are what frames call columns without names.
+    if all(isinstance(name, str) for name in (*names, *known)):
+        msg = (
+            f"{what} must have the columns seen in fit, {known}, got {names}. Pass these columns, "
+            "in any order, or an array with the columns in the order of fit."
+        )
+        raise ValueError(msg)
+    return values
 
 
 def match_groups(codes: Int, labels: list, known: list, what: str) -> Int:
@@ -430,6 +470,8 @@ def n_rows(X: Any) -> int:
 
 def take_rows(X: Any, rows: ArrayLike) -> Any:
     """Return some rows of X, by number or mask, in X's own form."""
+    if isinstance(X, Mapping):
+        return {name: take_rows(part, rows) for name, part in X.items()}
     if _is_frame(X):  # scikit-learn takes rows of pyarrow tables from 1.7 on only
         rows = np.asarray(rows)
         number = np.flatnonzero(rows) if rows.dtype == bool else rows

@@ -246,6 +246,9 @@ class GroupThresholdClassifier(GroupConstrainedMetaClassifier):
     estimator: nothing is claimed for its scores on its own training rows, which are usually
     over-confident.
 
+    *Columns.* Several columns of groups or strata are told apart by their names, where they have
+    some at `fit` and at prediction (a data frame, a dict), and by position otherwise.
+
     *Decisions.* `predict` settles a randomised rule by a hash of the row and `random_state`: the
     same row always gets the same answer, whatever rows come along [2]_.
     `realized_disparity_` reports the disparity of these decisions.

@@ -229,6 +229,20 @@ def test_columns_of_a_pipeline_are_those_of_its_last_step():
     np.testing.assert_allclose(found.disparities, reference.disparities, atol=1e-9)
 
 
+def test_named_groups_keep_their_names():
+    """A chosen estimator knows the columns of a dict by name, as after any fit."""
+    named = {"group": GROUPS, "half": np.arange(len(Y)) % 2}
+    found = measured(sensitive_features=named)
+    np.testing.assert_array_equal(
+        found.disparity, measured(sensitive_features=pd.DataFrame(named)).disparity
+    )
+    chosen = found.select(max_disparity=1.0).estimator
+    np.testing.assert_array_equal(
+        chosen.predict(X, sensitive_features={"half": named["half"], "group": GROUPS}),
+        chosen.predict(X, sensitive_features=named),
+    )
+
+
 def test_strata():
     """Groups are compared within each stratum, as the estimator compares them."""
     stratum = np.arange(len(Y)) % 2

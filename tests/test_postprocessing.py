@@ -1039,6 +1039,53 @@ def test_intersections_of_any_library(two_columns):
     assert fitted.groups_.tolist() == [("a", "old"), ("a", "young"), ("b", "old"), ("b", "young")]
 
 
+OLD = np.where(AGE > 45, "b", "a")
+NAMED = {
+    "dict": dict,
+    "pandas": pd.DataFrame,
+    "pandas with numbers": lambda d: pd.DataFrame(d).rename(columns={"sex": 3, "old": 7}),
+    "polars": pl.DataFrame,
+    "pyarrow": pa.table,
+}
+
+
+@pytest.mark.parametrize("form", NAMED)
+@pytest.mark.parametrize("kind", ["sensitive", "control"])
+def test_named_columns_come_in_any_order(form, kind):
+    """What columns are called says which is which, where both columns have the same values."""
+    named, what = NAMED[form], f"{kind}_features"
+    groups = {"sensitive_features": AGE % 2, what: named({"sex": GROUPS, "old": OLD})}
+    fitted = thresholds(DemographicParity(max_difference=0.05)).fit(X, Y, **groups)
+
+    swapped = groups | {what: named({"old": OLD, "sex": GROUPS})}
+    unnamed = groups | {what: np.column_stack([GROUPS, OLD])}
+
+    expected = fitted.decision_probability(X, **groups)
+    np.testing.assert_array_equal(fitted.decision_probability(X, **swapped), expected)
+    np.testing.assert_array_equal(fitted.decision_probability(X, **unnamed), expected)
+    wrong = groups | {what: np.column_stack([OLD, GROUPS])}
+    assert not np.array_equal(fitted.decision_probability(X, **wrong), expected)
+
+
+@pytest.mark.parametrize("named", [dict, pd.DataFrame])
+def test_columns_of_other_names_are_refused(named):
+    """Several columns of other names than in `fit` are an error that lists both."""
+    fitted = fit(thresholds(), groups=named({"sex": GROUPS, "old": OLD}))
+    message = (
+        r"must have the columns seen in fit, \['sex', 'old'\], got \['old', 'gender'\]\. Pass"
+    )
+    with pytest.raises(ValueError, match=message):
+        fitted.predict(X, sensitive_features=named({"old": OLD, "gender": GROUPS}))
+
+
+def test_columns_of_X_are_known_by_name():
+    """Groups from columns of X at `fit` may come by keyword, in another order, at `predict`."""
+    table = pd.DataFrame(X).rename(columns=str).assign(sex=GROUPS, old=OLD)
+    fitted = thresholds(sensitive_columns=["sex", "old"], drop_sensitive=True).fit(table, Y)
+    given = fitted.predict(table, sensitive_features=table[["old", "sex"]])
+    np.testing.assert_array_equal(given, fitted.predict(table))
+
+
 MISSING = {
     "None": (list, None),
     "NaN in a list": (list, float("nan")),
