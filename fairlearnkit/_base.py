@@ -338,7 +338,9 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
                 "is None."
             )
             raise ValueError(msg)
-        y = column_or_1d(y, warn=True)
+        checks.check_no_mask(y, "y")
+        # Numbers may come as objects, which scikit-learn refuses.
+        y = checks.as_array(column_or_1d(y, warn=True))
         assert_all_finite(y, input_name="y")
         check_consistent_length(X, y)
         # A row of each label stands for all: sorting strings or objects takes long.
@@ -1081,14 +1083,16 @@ def _fold_score(
     return learner_score(learner, test_X, response_method, classes, positive_class)
 
 
-def held_out_splits(cv: Any, X: Any, y: NDArray[Any]) -> list[tuple[Int, Int]]:
+def held_out_splits(
+    cv: Any, X: Any, y: NDArray[Any], sample_weight: Float | None
+) -> list[tuple[Int, Int]]:
     """Return training and test rows of folds: row numbers, whatever splits they were given as.
 
     Raises
     ------
     ValueError
         If a split names rows that are not there, has a row in both parts, or a training fold
-        lacks a class; or if the splitter needs groups of rows.
+        lacks a class or any weight; or if the splitter needs groups of rows.
     """
     if isinstance(cv, GroupsConsumerMixin):
         msg = (
@@ -1121,6 +1125,12 @@ def held_out_splits(cv: Any, X: Any, y: NDArray[Any]) -> list[tuple[Int, Int]]:
                 "shuffled, stratified ones."
             )
             raise ValueError(msg)
+        if sample_weight is not None and not sample_weight[train].any():
+            msg = (
+                "Every training fold needs rows with sample_weight above 0, got one without. Use "
+                "fewer folds or shuffled, stratified ones."
+            )
+            raise ValueError(msg)
         splits.append((train, test))
     return splits
 
@@ -1133,7 +1143,7 @@ def partition(cv: Any, data: TrainingData) -> list[tuple[Int, Int]]:
     ValueError
         If the splits do not, or `held_out_splits` refuses them.
     """
-    splits = held_out_splits(cv, data.X, data.y)
+    splits = held_out_splits(cv, data.X, data.y, data.sample_weight)
     tested = np.zeros(len(data.y), dtype=np.intp)
     for _, test in splits:
         np.add.at(tested, test, 1)

@@ -120,7 +120,7 @@ class MixtureClassifier(GroupConstrainedClassifier):
         float
             Share of correct decisions, in [0, 1].
         """
-        return float(super().score(X, y, sample_weight))
+        return float(super().score(X, checks.as_array(y), sample_weight))
 
     @property
     def realized_disparity_(self) -> float | Float:

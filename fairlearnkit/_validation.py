@@ -60,7 +60,7 @@ def check_weights(sample_weight: Any, X: Any) -> Float | None:
     """
     if sample_weight is None:
         return None
-    _check_no_mask(sample_weight, "sample_weight")
+    check_no_mask(sample_weight, "sample_weight")
     n_samples = _num_samples(X)
     if isinstance(sample_weight, Real):
         sample_weight = np.full(n_samples, float(sample_weight))
@@ -547,7 +547,7 @@ def _microseconds(value: date | timedelta) -> int:
     return value // timedelta(microseconds=1)
 
 
-def _check_no_mask(values: Any, what: str) -> None:
+def check_no_mask(values: Any, what: str) -> None:
     """Refuse masked values, which NumPy would read as what lies below the mask."""
     if np.ma.is_masked(values):
         count = np.count_nonzero(np.ma.getmaskarray(values))
@@ -557,7 +557,7 @@ def _check_no_mask(values: Any, what: str) -> None:
 
 def as_array(values: ArrayLike) -> NDArray[Any]:
     """Return labels, decisions or scores as an array; numbers are numbers, however they came."""
-    _check_no_mask(values, "Labels, decisions and scores")
+    check_no_mask(values, "Labels, decisions and scores")
     series = nw.from_native(values, eager_only=True, allow_series=True, pass_through=True)
     array = _series_values(series) if isinstance(series, nw.Series) else np.asarray(values)
     if array.dtype.kind == "O" and array.ndim == 1:

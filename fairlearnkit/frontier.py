@@ -797,7 +797,7 @@ def fairness_frontier(
         pos_label=pos_label,
         verbose=verbose,
     )
-    splits = held_out_splits(cv, source.data.X, source.data.y)
+    splits = held_out_splits(cv, source.data.X, source.data.y, source.data.weight)
     if not splits or not all(len(test) for _, test in splits):
         msg = f"cv must give one fold or more, each with test rows, got {cv!r}."
         raise ValueError(msg)

@@ -462,7 +462,7 @@ class GroupThresholdClassifier(GroupConstrainedMetaClassifier):
         decisions = self.predict(
             X, sensitive_features=sensitive_features, control_features=control_features
         )
-        return float(accuracy_score(y, decisions, sample_weight=sample_weight))
+        return float(accuracy_score(checks.as_array(y), decisions, sample_weight=sample_weight))
 
     @property
     def realized_disparity_(self) -> float | Float:

@@ -372,14 +372,7 @@ class ReductionClassifier(GroupConstrainedMetaClassifier, MixtureClassifier):
         if isinstance(rows, slice):
             return folds
         folds = [(_among(train, rows), _among(test, rows)) for train, test in folds]
-        folds = [(train, test) for train, test in folds if len(test)]
-        if not all(len(train) for train, _ in folds):
-            msg = (
-                "Every training fold needs rows with sample_weight above 0, got one without. Use "
-                "fewer folds or shuffled, stratified ones."
-            )
-            raise ValueError(msg)
-        return folds
+        return [(train, test) for train, test in folds if len(test)]
 
     def _problem(
         self, moments: Moments, rate_price: Float, cost_factor: float

@@ -26,6 +26,8 @@ from fairlearnkit import (
     GroupThresholdClassifier,
     Parity,
     Rate,
+    ReductionClassifier,
+    fairness_frontier,
 )
 from fairlearnkit.constraints import TRUE_POSITIVE_RATE
 from fairlearnkit.datasets import make_group_classification
@@ -239,6 +241,13 @@ def test_labels(y, parts):
     """Labels must be of two kinds, one for every row."""
     with pytest.raises(ValueError, match=says(*parts)):
         fit(thresholds(), y=y)
+
+
+def test_masked_labels():
+    """A masked label is missing, whatever number lies below the mask."""
+    masked = np.ma.masked_array(Y, mask=np.arange(N) == 3)
+    with pytest.raises(ValueError, match=f"y must not have missing values, got 1 of {N} masked"):
+        fit(thresholds(), y=masked)
 
 
 def test_one_class_with_weight():
@@ -521,6 +530,35 @@ def test_training_fold_of_one_class():
     message = says("training fold needs both classes", "one with 0 only", "stratified")
     with pytest.raises(ValueError, match=message):
         fit(thresholds(cv=[(one, other), (other, one)]))
+
+
+FIRST, SECOND = np.split(np.arange(N), 2)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda cv, **weight: fit(thresholds(cv=cv), **weight),
+        lambda cv, **weight: fit(
+            ReductionClassifier(
+                LogisticRegression(),
+                DemographicParity(max_difference=0.1),
+                constraint_data="crossfit",
+                cv=cv,
+            ),
+            **weight,
+        ),
+        lambda cv, **weight: fairness_frontier(
+            thresholds(), X, Y, sensitive_features=GROUPS, max_differences=[0.1], cv=cv, **weight
+        ),
+    ],
+    ids=["thresholds", "reduction", "frontier"],
+)
+def test_training_fold_without_weight(call):
+    """A training fold whose weights are all 0 is refused before anything is fitted."""
+    message = says("Every training fold needs rows with sample_weight above 0", "Use fewer folds")
+    with pytest.raises(ValueError, match=message):
+        call(cv=[(FIRST, SECOND), (SECOND, FIRST)], sample_weight=1.0 * (np.arange(N) < N // 2))
 
 
 @pytest.mark.parametrize(

@@ -296,6 +296,16 @@ def test_names_of_groups_do_not_matter(estimator, names):
 
 
 @each_estimator
+def test_numbers_as_objects(estimator):
+    """Labels that are numbers may come as objects, as columns of tables often do."""
+    fitted, given = fit(estimator), fit(estimator, y=Y.astype(object))
+    assert given.classes_.dtype == Y.dtype
+    assert given.cost_ == fitted.cost_
+    own = groups_for(fitted, GROUPS)
+    assert given.score(X, Y.astype(object), **own) == fitted.score(X, Y, **own)
+
+
+@each_estimator
 @pytest.mark.parametrize(
     "labels", [("no", "yes"), (False, True), (-1, 1), (1, 2), (0.0, 1.0)], ids=str
 )
