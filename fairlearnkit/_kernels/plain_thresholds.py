@@ -1,7 +1,8 @@
 """One plain threshold per group: a search over all thresholds.
 
 Without randomisation the problem is combinatorial, and its best answers are often not on the ROC
-hulls. Two observations make it tractable:
+hulls. Groups that no bound compares, such as those of different strata, are problems of their own.
+Two observations make each of them tractable:
 
 * For given windows that every group's rates must fall in, the groups separate. A *sweep* moves the
   window of one event over all places that matter and keeps the others: exact for one event.
@@ -13,13 +14,22 @@ Floors leave thresholds out from the start. A ceiling couples the groups by a su
 repeated with prices on it, and *exchanges* between two groups use up what is left of it.
 """
 
+from collections.abc import Iterator
 from itertools import combinations, pairwise, product
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 
-from fairlearnkit._kernels.moments import Kind, Moments, group_rates, violations
+from fairlearnkit._kernels.moments import (
+    Kind,
+    Moments,
+    group_rates,
+    units_compared,
+    violations,
+)
 from fairlearnkit._kernels.rate_program import FEASIBILITY
 from fairlearnkit._kernels.thresholds import (
     OperatingPoints,
@@ -123,23 +133,84 @@ def solve_plain_thresholds(
     """
     # In units of the larger cost: what counts as rounding does not depend on the currency.
     unit = max(fp_cost, fn_cost)
-    search = _prepare(points, moments, fp_cost / unit, fn_cost / unit)
-    constant, _ = points.cost(fp_cost, fn_cost)
+    constant, cost = points.cost(fp_cost / unit, fn_cost / unit)
+    reduced = reduced_cost(points, moments, fp_cost, fn_cost, randomized) / unit
+    randomized = randomized._replace(
+        group_cost=randomized.group_cost / unit, rate_price=randomized.rate_price / unit
+    )
+    best = np.empty(len(points.start) - 1, dtype=np.intp)
+    is_proven = True
+    for groups, rows in _independent(moments):
+        kept = np.concatenate([np.arange(*points.start[g : g + 2]) for g in groups])
+        search = _prepare(
+            points.take_groups(groups, kept), _part(moments, groups, rows), cost[kept]
+        )
+        mixed = randomized._replace(
+            sums=randomized.sums[groups],
+            group_cost=randomized.group_cost[groups],
+            rate_price=randomized.rate_price[rows],
+        )
+        choice, is_best = _solve(search, reduced[kept], mixed)
+        if choice is None:
+            return None
+        best[groups] = kept[choice]
+        is_proven &= is_best
+    return PlainThresholds(best, float(unit * (constant + cost[best].sum())), is_proven)
+
+
+def _independent(moments: Moments) -> Iterator[tuple[Int, Int]]:
+    """Yield groups that bounds compare, directly or through others, and the rows of their bounds.
+
+    A floor couples nothing, and a parity of one group bounds nothing.
+    """
+    n_groups, n_events = len(moments.mass), moments.n_events
+    is_parity = (moments.kind == Kind.PARITY) & (units_compared(moments) > 1)
+    couples = (is_parity | (moments.kind == Kind.CEILING))[moments.event]
+    rows = np.flatnonzero(couples | (moments.kind == Kind.FLOOR)[moments.event])
+    ends = moments.unit[couples], n_groups + moments.event[couples]
+    graph = sparse.coo_array((np.ones(len(ends[0])), ends), shape=2 * (n_groups + n_events,))
+    part = connected_components(graph, directed=False)[1][:n_groups]
+    for i in np.unique(part):
+        yield np.flatnonzero(part == i), rows[part[moments.unit[rows]] == i]
+
+
+def _part(moments: Moments, groups: Int, rows: Int) -> Moments:
+    """Return the moments of some groups and rows alone."""
+    events, event = np.unique(moments.event[rows], return_inverse=True)
+    return Moments(
+        mass=moments.mass[groups],
+        unit=np.searchsorted(groups, moments.unit[rows]),
+        event=event,
+        offset=moments.offset[rows],
+        slope=moments.slope[rows],
+        share=moments.share[rows],
+        is_ratio=moments.is_ratio[events],
+        to_overall=moments.to_overall[events],
+        bound=moments.bound[events],
+        kind=moments.kind[events],
+    )
+
+
+def _solve(
+    search: _Search, reduced: Float, randomized: ThresholdSolution
+) -> tuple[Int | None, bool]:
+    """Return the best choice found for groups that are coupled, and whether it is proven."""
+    kind = search.moments.kind
+    has_ceiling = bool((kind == Kind.CEILING).any())
+    n_parities = np.count_nonzero(kind == Kind.PARITY)
+    if not n_parities and not has_ceiling:
+        cheapest = _cheapest(search.points.start, search.cost)
+        return (cheapest if np.isfinite(search.cost[cheapest]).all() else None), True
     best, cost = _sweep_from_starts(search, randomized)
-    has_ceiling = bool((moments.kind == Kind.CEILING).any())
     if has_ceiling:
-        best, cost = _under_ceilings(search, randomized, unit, best, cost)
-    n_parities = np.count_nonzero(moments.kind == Kind.PARITY)
-    is_exact = n_parities <= 1 and not moments.to_overall.any() and not has_ceiling
-    if not is_exact:
-        reduced = reduced_cost(points, moments, fp_cost, fn_cost, randomized) / unit
-        room = cost - (randomized.cost - constant) / unit + _ROUNDING
-        best, cost, is_exact = _enumerate(search, reduced, room, best, cost)
-    return None if best is None else PlainThresholds(best, float(unit * cost + constant), is_exact)
+        best, cost = _under_ceilings(search, randomized, best, cost)
+    if n_parities <= 1 and not search.moments.to_overall.any() and not has_ceiling:
+        return best, True
+    room = cost - randomized.group_cost.sum() + _ROUNDING
+    return _enumerate(search, reduced, room, best, cost)
 
 
-def _prepare(points: OperatingPoints, moments: Moments, fp_cost: float, fn_cost: float) -> _Search:
-    _, cost = points.cost(fp_cost, fn_cost)
+def _prepare(points: OperatingPoints, moments: Moments, cost: Float) -> _Search:
     # Swept column by column.
     rates = np.full((len(points.threshold), moments.n_events), np.nan, order="F")
     by_row = point_rates(points, moments).tocoo()
@@ -300,14 +371,14 @@ def _cheapest(start: Int, cost: Float) -> Int:
 
 
 def _under_ceilings(
-    search: _Search, randomized: ThresholdSolution, unit: float, best: Int | None, cost: float
+    search: _Search, randomized: ThresholdSolution, best: Int | None, cost: float
 ) -> tuple[Int | None, float]:
     """Return the best choice of sweeps with prices on the ceilings, and of exchanges from it."""
     moments = search.moments
     is_ceiling = moments.kind == Kind.CEILING
     of_row = np.where(is_ceiling[moments.event], randomized.rate_price / moments.share, 0.0)
     price = np.zeros(moments.n_events)
-    np.maximum.at(price, moments.event, of_row / unit)
+    np.maximum.at(price, moments.event, of_row)
     for prices in (*(f * price for f in _FACTORS), *(p * is_ceiling for p in _PRICES)):
         choice, _ = _sweep_from_starts(
             search._replace(cost=search.cost + search.load @ prices), randomized
@@ -372,11 +443,11 @@ def _range_minimum(values: Float, first: Int, last: Int) -> Float:
 
 def _enumerate(
     search: _Search, reduced: Float, room: float, best: Int | None, cost: float
-) -> tuple[Int | None, float, bool]:
+) -> tuple[Int | None, bool]:
     """Look at every choice that the prices leave open, group by group.
 
     A partial choice is kept while its reduced costs fit in the room and its rates within the
-    bounds. Returns the best choice, its cost and whether the enumeration was complete.
+    bounds. Returns the best choice and whether the enumeration was complete.
     """
     points, moments, rates = search.points, search.moments, search.rates
     n_groups, n_events = len(points.start) - 1, moments.n_events
@@ -400,7 +471,7 @@ def _enumerate(
         span = open_points[g]
         fits = np.searchsorted(reduced[span], room - spent, side="right")
         if fits.sum() > _BUDGET:
-            return best, cost, False
+            return best, False
         parent = np.repeat(np.arange(len(spent)), fits)
         child = span[np.arange(len(parent)) - np.repeat(np.cumsum(fits) - fits, fits)]
         low = np.fmin(smallest[parent], rates[child])
@@ -417,8 +488,8 @@ def _enumerate(
         if value[candidate] >= cost - _ROUNDING:
             break
         if search.excess(choices[candidate]) <= FEASIBILITY:
-            return choices[candidate], float(value[candidate]), True
-    return best, cost, True
+            return choices[candidate], True
+    return best, True
 
 
 def _may_fit(moments: Moments, low: Float, high: Float) -> NDArray[np.bool_]:

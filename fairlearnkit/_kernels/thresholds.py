@@ -67,6 +67,11 @@ class OperatingPoints(NamedTuple):
         start = np.searchsorted(kept, self.start)
         return OperatingPoints(start, self.threshold[kept], self.sums[kept], self.cost_sums[kept])
 
+    def take_groups(self, groups: Int, kept: Int) -> "OperatingPoints":
+        """Return the points `kept` as all of those of some groups."""
+        start = np.concatenate([[0], np.cumsum(np.diff(self.start)[groups])])
+        return OperatingPoints(start, self.threshold[kept], self.sums[kept], self.cost_sums[kept])
+
     @property
     def group(self) -> Int:
         """Group of each point, shape ``(n_points,)``."""
@@ -84,6 +89,8 @@ class ThresholdSolution(NamedTuple):
         Expected cell sums.
     cost : float
         Mean cost.
+    group_cost : ndarray of shape (n_groups,)
+        What the threshold of each group adds to it.
     rate_price : ndarray of shape (n_rows,)
         What one more unit of each rate costs at the optimum, as in `Mixture`.
     bound_price : ndarray of shape (n_events,)
@@ -93,6 +100,7 @@ class ThresholdSolution(NamedTuple):
     probability: Float
     sums: Float
     cost: float
+    group_cost: Float
     rate_price: Float
     bound_price: Float
 
@@ -260,6 +268,7 @@ def solve_thresholds(
         probability=mixture.weight,
         sums=expected_sums(points, mixture.weight),
         cost=constant + mixture.cost,
+        group_cost=np.add.reduceat(mixture.weight * cost, points.start[:-1]),
         rate_price=mixture.rate_price,
         bound_price=mixture.bound_price,
     )

@@ -14,11 +14,20 @@ from helpers import (
     reproducible,
 )
 from hypothesis import given
+from hypothesis import strategies as st
 
-from fairlearnkit import AllOf, DemographicParity, EqualizedOdds, ErrorRateParity
+from fairlearnkit import (
+    AllOf,
+    DemographicParity,
+    EqualizedOdds,
+    ErrorRateParity,
+    MinimumRate,
+)
 from fairlearnkit._kernels import plain_thresholds
 from fairlearnkit._kernels.moments import group_rates, violations
 from fairlearnkit._kernels.plain_thresholds import solve_plain_thresholds
+from fairlearnkit._kernels.thresholds import operating_points, solve_thresholds
+from fairlearnkit.constraints import TRUE_POSITIVE_RATE
 
 
 def plain_optimum(instance, criterion, *, hull_only=False):
@@ -137,6 +146,72 @@ def test_none_where_no_combination_keeps_the_bounds():
     assert brute_force(instance, criterion) == np.inf
     # mixed, A errs at 0.4 and B at 1/2: (0.4 + 1) / 3
     assert instance.solve(criterion).cost == pytest.approx(1.4 / 3)
+
+
+@given(parts=st.lists(instances(max_rows=8), min_size=2, max_size=3), criterion=criteria())
+@reproducible(max_examples=60)
+def test_strata_equal_all_combinations_in_each(parts, criterion):
+    """Groups within strata, some of them empty: the best combination of all, and proven."""
+    fp_cost, fn_cost = parts[0].fp_cost, parts[0].fn_cost
+    parts = [part._replace(fp_cost=fp_cost, fn_cost=fn_cost) for part in parts]
+    least = [brute_force(part, criterion) for part in parts]
+    expected = np.average(least, weights=[part.weight.sum() for part in parts])
+    score, y, group, weight = (
+        np.concatenate(c) for c in zip(*(p[:4] for p in parts), strict=True)
+    )
+    strata = np.repeat(np.arange(len(parts)), [len(part.y) for part in parts])
+    n_groups = group.max() + 1
+    unit = strata * n_groups + group
+    moments = criterion.moments(y, group, weight, strata)
+    costs, n_units = (fp_cost, fn_cost), len(parts) * n_groups
+    vertices, points = (
+        operating_points(score, y == 1, unit, weight, n_units, hull_only=hull_only)
+        for hull_only in (True, False)
+    )
+    mixed = solve_thresholds(vertices, moments, *costs)
+
+    found = solve_plain_thresholds(points, moments, *costs, mixed)
+
+    assert (np.inf if found is None else found.cost) == pytest.approx(expected, abs=1e-9)
+    if found is not None:
+        assert found.is_proven
+        np.testing.assert_array_equal(points.group[found.point], np.arange(n_units))
+        assert violations(moments, group_rates(moments, points.sums[found.point])).max() <= 1e-9
+
+
+def test_many_strata_are_proven_where_each_is():
+    """The number of strata makes no combinations: 20 of them are settled one by one."""
+    instance, strata = random_instance(0, 4000), np.arange(4000) % 20
+    criterion, unit = EqualizedOdds(max_difference=0.02), 2 * strata + instance.group
+    by_unit = instance._replace(group=unit)
+    moments = instance.moments(criterion, strata)
+    mixed = solve_thresholds(by_unit.points(), moments, 1.0, 1.0)
+
+    found = solve_plain_thresholds(by_unit.points(hull_only=False), moments, 1.0, 1.0, mixed)
+
+    alone = [Instance(*(part[strata == s] for part in instance[:4])) for s in range(20)]
+    expected = [all_pairs(each, criterion) for each in alone]
+    assert found.is_proven
+    assert found.cost == pytest.approx(
+        np.average(expected, weights=[each.weight.sum() for each in alone]), abs=1e-10
+    )
+
+
+def test_floors_do_not_couple_groups():
+    """Under floors alone each of many groups has its cheapest threshold that meets them."""
+    instance = random_instance(0, 3000, n_groups=30)
+    criterion = MinimumRate(TRUE_POSITIVE_RATE, at_least=0.7)
+    moments = criterion.moments(instance.y, instance.group, instance.weight)
+    points = instance.points(hull_only=False)
+
+    found = plain_optimum(instance, criterion)
+
+    rate = points.sums[:, 1] / moments.mass[points.group, 1]
+    _, cost = points.cost(1.0, 1.0)
+    cost[rate < 0.7] = np.inf
+    assert found.is_proven
+    for g, chosen in enumerate(found.point):
+        assert cost[chosen] == cost[points.group == g].min()
 
 
 def all_pairs(instance, criterion):
