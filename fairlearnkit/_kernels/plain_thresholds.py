@@ -256,7 +256,7 @@ def _sweep_from_starts(search: _Search, randomized: ThresholdSolution) -> tuple[
     cost = np.inf
     for each in searches:
         starts = [level]
-        if moments.n_events > 1:
+        if len(_swept(moments)) > 1:
             starts += [np.full_like(level, place) for place in np.linspace(0.0, 1.0, _GRID)]
             starts += _promising_windows(each, level)
         for start in starts:
@@ -268,18 +268,24 @@ def _sweep_from_starts(search: _Search, randomized: ThresholdSolution) -> tuple[
 
 def _descend(search: _Search, low: Float) -> tuple[Int | None, float]:
     """Sweep one event after the other until a whole round brings nothing."""
-    n_events = search.moments.n_events
+    events = _swept(search.moments)
     best: Int | None = None
     cost = np.inf
-    event = idle = 0
-    while idle < n_events:
+    turn = idle = 0
+    while idle < len(events):
+        event = events[turn % len(events)]
         choice, value, place = _sweep(search, event, low)
-        idle += 1
+        turn, idle = turn + 1, idle + 1
         if choice is not None and value < cost - _ROUNDING:
             best, cost, idle = choice, value, 1
-            low = np.where(np.arange(n_events) == event, place, low)
-        event = (event + 1) % n_events
+            low = np.where(np.arange(len(low)) == event, place, low)
     return best, cost
+
+
+def _swept(moments: Moments) -> list[int]:
+    """Return the events whose windows matter: parities, else any one."""
+    parities: list[int] = np.flatnonzero(moments.kind == Kind.PARITY).tolist()
+    return parities or [0]
 
 
 def _promising_windows(search: _Search, level: Float) -> list[Float]:
