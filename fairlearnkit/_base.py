@@ -694,11 +694,15 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
         is `at_least` up to the largest that can be met, for `Capacity` `at_most`. There is no such
         curve for ratio bounds, where cost is not piecewise linear in the knob, nor for rules that
         do not randomise.
+
+        It takes about two linear programmes per breakpoint, and both their size and the number of
+        breakpoints grow with the groups: well below a second for a few of them, minutes for
+        hundreds. `at` solves one.
         """
         check_is_fitted(self)
         with self._lock:
             if self._frontier is None:
-                self._frontier = self._compute_frontier()
+                self._frontier = self._compute_frontier({})
             return self._frontier
 
     @property
@@ -714,8 +718,7 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
             msg = f"bound_prices_ is not available with {setting}: such rules have no price."
             raise AttributeError(msg)
         with self._lock:
-            moments = self._moments()
-            _, by_event = self._cost_and_slope(moments)
+            by_event = self._optimum_at(self._moments()).bound_price
         parts = list(self._criterion._parts())
         total = np.bincount(self._part_of_event(parts), np.abs(by_event), minlength=len(parts))
         is_priced = [part._kind != Kind.FREE and not part._is_ratio for part in parts]
@@ -726,11 +729,16 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
         n_rates = [len(part._rates()) for part in parts]
         return np.repeat(np.repeat(np.arange(len(parts)), n_rates), len(self._stratum_labels))
 
-    def _cost_and_slope(self, moments: Moments) -> tuple[float, Float]:
-        """Return the least cost at the moments' bounds and what one more unit of each saves."""
+    def _optimum_at(self, moments: Moments) -> Any:
+        """Return the optimum at the moments' bounds, with its `cost` and `bound_price`."""
         raise NotImplementedError
 
-    def _compute_frontier(self) -> CostFrontier:
+    def _is_optimum_at(self, moments: Moments, found: Any) -> bool:
+        """Whether an earlier answer of `_optimum_at` would still be the one."""
+        return True
+
+    def _compute_frontier(self, found: dict[float, Any]) -> CostFrontier:
+        """Return the curve; optima found at knobs are added to those found before."""
         if (setting := self._plain_setting()) is not None:
             msg = f"frontier_ is not available with {setting}: its curve is not convex."
             raise AttributeError(msg)
@@ -760,8 +768,10 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
         unit = max(self._costs)
 
         def value_and_slope(knob: float) -> tuple[float, float]:
-            cost, bound_price = self._cost_and_slope(at_knob(knob))
-            return cost / unit, -float(bound_price @ direction) / unit
+            moments = at_knob(knob)
+            if knob not in found or not self._is_optimum_at(moments, found[knob]):
+                found[knob] = self._optimum_at(moments)
+            return found[knob].cost / unit, -float(found[knob].bound_price @ direction) / unit
 
         # From this knob on every bound that turns is 1 or more, and none of them binds.
         first, last = 0.0, 1.0 / direction[direction > 0].min()
@@ -790,7 +800,7 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
             both,
             cost,
             np.minimum(np.interp(both, *bound), cost),
-            **self._mixtures([at_knob(k) for k in both]),
+            **self._mixtures(knob, [found[k] for k in knob], both),
         )
 
     def _lower_bound(
@@ -862,8 +872,8 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
             msg += f"{', or '.join(within_reach)}."
         return InfeasibleConstraintError(msg)
 
-    def _mixtures(self, moments: list[Moments]) -> dict[str, Any]:
-        """Return models and their weights at each of several bounds."""
+    def _mixtures(self, knob: Float, found: list[Any], wanted: Float) -> dict[str, Any]:
+        """Return models and their weights at wanted knobs, from the optima at breakpoints."""
         return {}
 
     def _disparity(self, sums: Float) -> float | Float:

@@ -27,10 +27,11 @@ from fairlearnkit._kernels.pool import (
     Pool,
     Progress,
     cheapest_mixture,
+    is_still_cheapest,
     lower_bounds,
     nearest_mixture,
 )
-from fairlearnkit._kernels.rate_program import FEASIBILITY, Relaxation
+from fairlearnkit._kernels.rate_program import FEASIBILITY, Mixture, Relaxation
 from fairlearnkit.exceptions import InfeasibleConstraintError
 
 Float = NDArray[np.float64]
@@ -240,6 +241,10 @@ class MixtureClassifier(GroupConstrainedClassifier):
         are listed, so that both are straight lines between them, with the mixture and its price at
         each. There is no such curve for ratio bounds, where cost is not piecewise linear in the
         knob, nor for rules that do not randomise.
+
+        It takes about two linear programmes per breakpoint, and both their size and the number of
+        breakpoints grow with the groups: well below a second for a few of them, half a minute for
+        60. `at` solves few.
         """
         check_is_fitted(self)
         pool = self._pool
@@ -248,18 +253,21 @@ class MixtureClassifier(GroupConstrainedClassifier):
             if self._frontier is None or self._frontier_of != (len(pool.hypotheses), pool.n_calls):
                 # Thresholds that join the pool at one knob may serve another.
                 n_known = -1
+                found: dict[float, Mixture] = {}
                 while n_known < len(pool.hypotheses):
                     n_known = len(pool.hypotheses)
-                    curve = self._compute_frontier()
+                    curve = self._compute_frontier(found)
                 self._frontier, self._frontier_of = curve, (n_known, pool.n_calls)
             return self._frontier
 
     def _nearest(self, moments: Moments, upper: Float, lower: Float) -> Relaxation:
         return nearest_mixture(self._pool, moments, upper, lower)
 
-    def _cost_and_slope(self, moments: Moments) -> tuple[float, Float]:
-        optimum = cheapest_mixture(self._pool, moments, self.tol)
-        return optimum.cost, optimum.bound_price
+    def _optimum_at(self, moments: Moments) -> Mixture:
+        return cheapest_mixture(self._pool, moments, self.tol)
+
+    def _is_optimum_at(self, moments: Moments, found: Mixture) -> bool:
+        return is_still_cheapest(self._pool, moments, found)
 
     def _lower_bound(
         self, at_knob: Callable[[float], Moments], first: float, last: float
@@ -276,11 +284,15 @@ class MixtureClassifier(GroupConstrainedClassifier):
 
         return convex_curve(highest, first, last)
 
-    def _mixtures(self, moments: list[Moments]) -> dict[str, Any]:
+    def _mixtures(self, knob: Float, found: list[Mixture], wanted: Float) -> dict[str, Any]:
         pool = self._pool
-        weights = np.array([cheapest_mixture(pool, m).weight for m in moments])
+        weights = np.zeros((len(knob), len(pool.hypotheses)))
+        for row, mixture in zip(weights, found, strict=True):
+            row[: len(mixture.weight)] = mixture.weight
         used = np.flatnonzero(weights.any(axis=0))
+        # Where cost and bounds are linear in the knob, so are the weights of an optimum.
+        between = [np.interp(wanted, knob, weight) for weight in weights[:, used].T]
         return {
-            "weights": weights[:, used],
+            "weights": np.column_stack(between),
             "estimators": [self._model_of(pool.hypotheses[i]) for i in used],
         }

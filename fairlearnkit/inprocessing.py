@@ -40,7 +40,7 @@ from fairlearnkit._kernels.newton import (
     surrogate_rows,
 )
 from fairlearnkit._kernels.pool import Progress, lower_bounds, settle
-from fairlearnkit._kernels.rate_program import FEASIBILITY
+from fairlearnkit._kernels.rate_program import FEASIBILITY, Mixture
 from fairlearnkit._mixture import MixtureClassifier
 from fairlearnkit.constraints import Criterion
 from fairlearnkit.exceptions import InfeasibleConstraintError
@@ -668,9 +668,8 @@ class ConstrainedLogisticRegression(MixtureClassifier):
         self._scorer = model
         self.coef_, self.intercept_ = model.coef_.copy(), model.intercept_.copy()
 
-    def _cost_and_slope(self, moments: Moments) -> tuple[float, Float]:
-        optimum = settle(self._pool, moments, self.tol)
-        return optimum.cost, optimum.bound_price
+    def _optimum_at(self, moments: Moments) -> Mixture:
+        return settle(self._pool, moments, self.tol)
 
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags: two classes, numbers, dense or sparse."""

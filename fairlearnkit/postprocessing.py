@@ -594,9 +594,8 @@ class GroupThresholdClassifier(GroupConstrainedMetaClassifier):
         points = self._vertices
         return least_relaxation(point_rates(points, moments), points.group, moments, upper, lower)
 
-    def _cost_and_slope(self, moments: Moments) -> tuple[float, Float]:
-        _, optimum = self._optimum(moments)
-        return optimum.cost, optimum.bound_price
+    def _optimum_at(self, moments: Moments) -> ThresholdSolution:
+        return self._optimum(moments)[1]
 
     def _why_no_plain_thresholds(self, points: OperatingPoints, moments: Moments) -> str:
         """Return the message: how near plain thresholds come as the bounds are relaxed."""

@@ -176,6 +176,20 @@ def cheapest_mixture(pool: Pool, moments: Moments, tol: float | None = None) -> 
             return mixture
 
 
+# What a hypothesis must save, in priced cost and units of the largest cost, to make a mixture that
+# did not know it dearer than the cheapest: what the solver's tolerance leaves open.
+_NO_SAVING = 1e-10
+
+
+def is_still_cheapest(pool: Pool, moments: Moments, mixture: Mixture) -> bool:
+    """Whether no hypothesis that joined the pool since would make the mixture cheaper."""
+    known = pool.decisions()
+    priced = known.priced(moments, mixture.rate_price)
+    then = len(mixture.weight)
+    room = _NO_SAVING * np.abs(known.cost).max()
+    return bool(priced[then:].min(initial=np.inf) >= priced[:then].min() - room)
+
+
 def _columns(known: Decisions, moments: Moments) -> tuple[sparse.csr_array, Int]:
     """Return the rates of hypotheses and their block as the programme wants them."""
     rates = sparse.csr_array(group_rates(moments, known.sums).T)
