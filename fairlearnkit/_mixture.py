@@ -243,8 +243,7 @@ class MixtureClassifier(GroupConstrainedClassifier):
         knob, nor for rules that do not randomise.
 
         It takes about two linear programmes per breakpoint, and both their size and the number of
-        breakpoints grow with the groups: well below a second for a few of them, half a minute for
-        60. `at` solves few.
+        breakpoints grow with the groups: below a second for a few groups, half a minute for 60.
         """
         check_is_fitted(self)
         pool = self._pool

@@ -23,6 +23,7 @@ from fairlearnkit import (
     Rate,
     inprocessing,
 )
+from fairlearnkit._kernels import pool
 from fairlearnkit._kernels.hypotheses import Decisions
 from fairlearnkit.datasets import load_german_credit, make_group_classification
 from fairlearnkit.exceptions import InfeasibleConstraintError, SolverError
@@ -409,6 +410,20 @@ def test_curve_is_what_other_knobs_reach(costs):
     np.testing.assert_allclose([clf.frontier_(knob) for knob in knobs], cost, atol=1e-7)
     for knob in knobs[3:]:
         np.testing.assert_array_equal(clf.at(max_difference=knob).predict(X), plain)
+
+
+def test_curve_solves_each_programme_once(monkeypatch):
+    """What a knob's programme said stands until a threshold that joins the pool prices below."""
+    groups = np.arange(len(Y)) % 6
+    clf = fit(DemographicParity(max_difference=0.1), X + 0.5 * groups[:, None], groups=groups)
+    solved, solve = [], pool.solve_mixture
+    monkeypatch.setattr(pool, "solve_mixture", lambda *a: solved.append(a) or solve(*a))
+    known = len(clf._pool.hypotheses)
+
+    curve = clf.frontier_
+
+    assert len(clf._pool.hypotheses) > known
+    assert len(solved) <= 2 * len(curve) + len(clf._pool.hypotheses) - known
 
 
 def test_a_cheaper_constant_is_the_answer_at_every_knob():

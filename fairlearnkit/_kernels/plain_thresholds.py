@@ -128,8 +128,8 @@ def solve_plain_thresholds(
 
     Notes
     -----
-    A sweep takes O(n log n) time for n thresholds; O(n) memory. The enumeration is bounded by a
-    fixed budget.
+    Groups that no bound couples, directly or through others, are solved one by one. A sweep takes
+    O(n log n) time for n thresholds; O(n) memory. Each enumeration is bounded by a fixed budget.
     """
     # In units of the larger cost: what counts as rounding does not depend on the currency.
     unit = max(fp_cost, fn_cost)

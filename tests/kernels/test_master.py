@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fairlearnkit._kernels.master import generate_columns
 from fairlearnkit._kernels.moments import group_rates, violations
-from fairlearnkit._kernels.pool import lower_bounds
+from fairlearnkit._kernels.pool import Pool, cheapest_mixture, is_still_cheapest, lower_bounds
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::fairlearnkit.exceptions.DegenerateGroupWarning"  # tiny instances on purpose
@@ -50,6 +50,24 @@ def test_lines_hold_at_every_other_bound(instance, criterion, other):
     exact = exact_programme(game.every, instance, turned)
     bound = lower_bounds(game.pool, instance.moments(turned)).max(initial=-np.inf)
     assert bound <= exact + 1e-8 * max(instance.fp_cost, instance.fn_cost)
+
+
+@given(instance=tiny, criterion=criteria(), n_known=st.integers(2, 6))
+@reproducible(max_examples=60)
+def test_a_mixture_stays_the_cheapest_until_one_saves(instance, criterion, n_known):
+    """Where no later hypothesis prices below a mixture, solving with all of them saves nothing."""
+    game = Game(instance, criterion)
+    solve(game)
+    every, pool = game.pool.hypotheses, Pool()
+    pool.add(every[:n_known])
+    mixture = cheapest_mixture(pool, game.moments)
+    assert is_still_cheapest(pool, game.moments, mixture)
+    pool.add(every)
+    saved = mixture.cost - cheapest_mixture(pool, game.moments).cost
+    if is_still_cheapest(pool, game.moments, mixture):
+        assert saved <= 1e-9 * max(instance.fp_cost, instance.fn_cost)
+    else:
+        assert saved >= -1e-9 * max(instance.fp_cost, instance.fn_cost)
 
 
 @given(instance=tiny, criterion=criteria(), max_calls=st.integers(1, 5))
