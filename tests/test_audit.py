@@ -757,6 +757,26 @@ def test_many_groups_where_asked_for():
     assert report.attributes == ("column 0", "column 1", "column 0 x column 1")
 
 
+@pytest.mark.parametrize(
+    ("counts", "decision"),
+    [
+        ([(2000, 5), (10000, 95), (500, 100)], "exceeds"),
+        ([(200_000, 20), (300_000, 10), (2000, 1)], "within"),
+    ],
+)
+def test_rare_decisions(counts, decision):
+    """Gaps between rare rates that are many standard errors from the bound have a verdict too."""
+    groups = np.repeat([0, 1, 2], [n for n, _ in counts])
+    y_pred = np.concatenate([np.repeat([1, 0], [k, n - k]) for n, k in counts])
+    report = audit(
+        np.arange(len(groups)) % 2,
+        y_pred,
+        sensitive_features=groups,
+        criteria=DemographicParity(max_difference=0.05),
+    )
+    assert report.criteria[0].decision == decision
+
+
 def test_conditions_on_levels_are_refused():
     """An audit of what compares nothing would say nothing: an error instead."""
     for condition in (Capacity(at_most=0.3), AllOf([DemographicParity(), Capacity(at_most=0.3)])):

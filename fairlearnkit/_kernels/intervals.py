@@ -39,7 +39,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq, toms748
-from scipy.special import betainc, betaincinv, ndtr, ndtri, rel_entr
+from scipy.special import betainc, betainccinv, betaincinv, ndtr, ndtri, rel_entr
 from scipy.stats import hypergeom
 
 Float = NDArray[np.float64]
@@ -52,6 +52,8 @@ _TAIL = 8.5
 _ADDED_ROWS = 3.84
 # Standard errors beyond which no statistic is told from another.
 _FARTHEST = 40.0
+# The same for gaps: from about 20 on SciPy's inverse beta function has no value for some counts.
+_FARTHEST_GAP = 15.0
 # Times as many rows as nobody will ever have.
 _NEVER = 1e15
 # What rounding may leave of a variance or a distance of 0.
@@ -632,7 +634,8 @@ def exact_interval(
 def _clopper_pearson(successes: Float, n: Float, level: float) -> tuple[Float, Float]:
     failures = n - successes
     lower = betaincinv(np.maximum(successes, 1e-9), failures + 1, level)
-    upper = betaincinv(successes + 1, np.maximum(failures, 1e-9), 1 - level)
+    # Not by 1 - level, which is 1 for levels below 1e-16.
+    upper = betainccinv(successes + 1, np.maximum(failures, 1e-9), level)
     return np.where(successes > 0, lower, 0.0), np.where(failures > 0, upper, 1.0)
 
 
@@ -1199,11 +1202,11 @@ def _gap_statistic(event: Comparisons, bound: float) -> float:
         limits = _gap_limits(event, abs(critical))
         return float(np.max(limits[0 if critical >= 0 else 1])) - bound
 
-    if above(_FARTHEST) >= 0:
-        return _FARTHEST
-    if above(-_FARTHEST) <= 0:
-        return -_FARTHEST
-    return float(toms748(above, -_FARTHEST, _FARTHEST, xtol=1e-10, maxiter=200))
+    if above(_FARTHEST_GAP) >= 0:
+        return _FARTHEST_GAP
+    if above(-_FARTHEST_GAP) <= 0:
+        return -_FARTHEST_GAP
+    return float(toms748(above, -_FARTHEST_GAP, _FARTHEST_GAP, xtol=1e-10, maxiter=200))
 
 
 def ratio_p_values(events: Sequence[Comparisons], bound: float) -> tuple[float, float]:

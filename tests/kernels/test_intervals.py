@@ -208,6 +208,9 @@ def test_exact_by_hand():
     """Clopper and Pearson: 0 of 10 is at most 1 - 0.025^(1/10); weighted ones are Hoeffding's."""
     _, upper = exact_interval(0.0, 10)
     np.testing.assert_allclose(upper, 1 - 0.025**0.1)
+    # As many corrections as many groups ask for leave levels below what 1 - level can tell.
+    _, upper = exact_interval(0.0, 10, 1 - 2.0**-50)
+    np.testing.assert_allclose(upper, 1 - 2.0**-5.1)
     lower, upper = exact_interval(0.5, 50, kind="weighted")
     np.testing.assert_allclose([0.5 - lower, upper - 0.5], np.sqrt(np.log(40) / 100))
 
@@ -496,6 +499,28 @@ def test_verdicts_are_those_of_the_limits():
             for (exceeds, within), wide, narrow in found:
                 assert (exceeds < 0.05) == (wide[1] < bound if is_ratio else wide[0] > bound)
                 assert (within < 0.05) == (narrow[0] > bound if is_ratio else narrow[1] < bound)
+
+
+def test_rare_rates_have_verdicts():
+    """However rare a rate and however clear a gap, there is a verdict, that of the limits."""
+    rng = np.random.default_rng(0)
+    for i in range(200):
+        n_groups = rng.integers(3, 7)
+        count = np.rint(np.exp(rng.uniform(0, 14, n_groups)))
+        rate = rng.binomial(count.astype(int), 10 ** rng.uniform(-6, 0, n_groups)) / count
+        rate = rate if i % 3 else 1 - rate
+        event = compare_pairs(rate, count)
+        if i % 2:
+            others, total = count.sum() - count, (count * rate).sum()
+            rest = np.clip((total - count * rate) / others, 0, 1)
+            event = compare_with_rest(rate, count, rest, others, count / count.sum())
+        bound = rng.choice([0.0, 0.001, 0.05, 0.2])
+        exceeds, within = difference_p_values([event], bound)
+        lower, _ = largest_gap_limits([event], 0.95)
+        _, upper = largest_gap_limits([event], 0.9)
+        assert (exceeds < 0.05) == (lower > bound)
+        assert (within < 0.05) == (upper < bound)
+        assert np.isfinite(ratio_p_values([event], 0.8)).all()
 
 
 def overall(rate, count):
