@@ -99,6 +99,8 @@ _FEW_ROWS = 10
 # Numeric columns of so many values with fewer rows than that each are measurements, not groups.
 _MANY_VALUES = 100
 _MANY_TEXTS = 1000
+# Columns that are crossed unasked: 63 attributes, with verdicts on each.
+_MANY_COLUMNS = 6
 # Rows that nobody will ever have: who needs more is at the bound.
 _MOST_ROWS = 1e9
 _N_DRAWS = 1000
@@ -825,6 +827,7 @@ def audit(
     interval: str = "score",
     simultaneous: bool = False,
     multiple_testing: str = "holm",
+    max_columns: int | None = None,
     max_groups: int | None = None,
     pos_label: Any = None,
     missing: str = "error",
@@ -839,7 +842,7 @@ def audit(
         Decisions, or the probability of each, as in `~fairlearnkit.metrics.group_rates`.
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
         Groups of the rows. With several columns the report is by each of them, by each pair of
-        them, and so on up to all of them together.
+        them, and so on up to `max_columns` together.
     y_score : array-like of shape (n_samples,), default=None
         Predicted probability of the positive label, in [0, 1]: adds calibration and the area
         under the ROC curve by group.
@@ -865,6 +868,9 @@ def audit(
     multiple_testing : {"holm", "bh"}, default="holm"
         What flagging groups that differ from the rest keeps down: the chance of any false flag
         (Holm), or the expected share of false ones (Benjamini and Hochberg).
+    max_columns : int, default=None
+        Most columns to take together; None means all, of 6 columns at the most. The report is by
+        2 to the power of `n_columns`, minus 1, attributes where all are.
     max_groups : int, default=None
         Most groups that columns together may make, occupied or not; None means as many as rows,
         and no numbers of more than 100 values that have fewer than 10 rows each.
@@ -882,8 +888,8 @@ def audit(
     ------
     ValueError
         If labels are not of two kinds, scores are outside [0, 1], there is one group only, columns
-        make more groups than rows, a column holds measurements, values that read the same or the
-        name of another, or a parameter is out of its range.
+        are many or make more groups than rows, a column holds measurements, values that read the
+        same or the name of another, or a parameter is out of its range.
 
     Warns
     -----
@@ -971,7 +977,7 @@ would show it to exceed 0.05; none would show it to be within
     if missing not in ("error", "group"):
         msg = f"missing must be 'error' or 'group', got {missing!r}."
         raise ValueError(msg)
-    columns = _columns(sensitive_features, n_rows, missing, max_groups)
+    columns, crossed = _columns(sensitive_features, n_rows, missing, max_columns, max_groups)
     kind = "decisions" if accepted.dtype.kind in "biu" else "probabilities"
     if weight is not None and np.ptp(weight[weight > 0]) == 0:
         # Equal weights are none; rows of weight 0 stay out.
@@ -984,23 +990,10 @@ would show it to exceed 0.05; none would show it to be within
     if weight is not None:
         kind = "weighted"
 
-    sizes = [len(labels) for _, _, labels in columns]
-    unit = columns[0][1]
-    for (_, codes, _), size in zip(columns[1:], sizes[1:], strict=True):
-        unit = unit.astype(np.intp) * size + codes
-    if prod(sizes) > 4 * n_rows + 1000:
-        occupied, unit = np.unique(unit, return_inverse=True)
-    else:
-        occupied = np.arange(prod(sizes))
-    finest = cell_moments(accepted, positive, unit, weight, len(occupied))
-    level_of = np.array(np.unravel_index(occupied, sizes))
-
-    parts, into = [], []
-    for order in range(1, len(columns) + 1):
-        for chosen in combinations(range(len(columns)), order):
-            part, place = _attribute(chosen, columns, sizes, finest, level_of)
-            parts.append(part)
-            into.append(place)
+    unit, level_of = _finest(columns, n_rows)
+    finest = cell_moments(accepted, positive, unit, weight, level_of.shape[1])
+    attributes = [_attribute(chosen, columns, finest, level_of) for chosen in crossed]
+    parts = [part for part, _ in attributes]
     if all(len(part.labels) < 2 for part in parts):
         msg = (
             f"sensitive_features must hold two groups at least, got one: "
@@ -1041,7 +1034,7 @@ would show it to exceed 0.05; none would show it to be within
         if score is None
         else tuple(
             line
-            for part, place in zip(parts, into, strict=True)
+            for part, place in attributes
             for line in _scores_of(part, place[unit], score, positive, weight, options)
         ),
         notes=notes,
@@ -1226,16 +1219,32 @@ def _check_scores(y_score: ArrayLike, n_rows: int) -> Float:
 
 
 def _columns(
-    values: Any, n_rows: int, missing: str, max_groups: int | None
-) -> list[tuple[str, Int, list[Any]]]:
-    """Return name, codes and labels of each sensitive column."""
+    values: Any,
+    n_rows: int,
+    missing: str,
+    max_columns: int | None,
+    max_groups: int | None,
+) -> tuple[list[tuple[str, Int, list[Any]]], list[tuple[int, ...]]]:
+    """Return name, codes and labels of each sensitive column, and which are taken together."""
     what = "sensitive_features"
+    for limit, value, least in (("max_columns", max_columns, 1), ("max_groups", max_groups, 2)):
+        if value is not None and (not isinstance(value, Integral) or value < least):
+            msg = f"{limit} must be a whole number of {least} or more, got {value!r}."
+            raise ValueError(msg)
     given = [str(name) for name in getattr(values, "columns", ())]
     if len(set(given)) < len(given):
         twice = sorted({name for name in given if given.count(name) > 1})
         msg = f"{what} must have a different name for each column, got {twice} more than once."
         raise ValueError(msg)
     parts = checks._split_columns(values, what)
+    if max_columns is None and len(parts) > _MANY_COLUMNS:
+        pairs = len(parts) * (len(parts) + 1) // 2
+        msg = (
+            f"{what} must have at most {_MANY_COLUMNS} columns for all to be taken together, got "
+            f"{len(parts)}, that is {2 ** len(parts) - 1:,} attributes. Pass max_columns=2 for "
+            f"each column and each pair ({pairs:,}), or search them with audit_subgroups."
+        )
+        raise ValueError(msg)
     names = column_names(values, len(parts))
     columns: list[tuple[str, Int, list[Any]]] = []
     for name, part in zip(names, parts, strict=True):
@@ -1245,14 +1254,13 @@ def _columns(
         columns.append((name, codes, labels))
         if max_groups is None:
             _check_groups(name, labels, n_rows)
-    if max_groups is not None and (not isinstance(max_groups, Integral) or max_groups < 2):
-        msg = f"max_groups must be a whole number of 2 or more, got {max_groups!r}."
-        raise ValueError(msg)
-    together = [
-        " x ".join(part)
-        for size in range(1, len(columns) + 1)
-        for part in combinations([name for name, _, _ in columns], size)
+    most_columns = len(columns) if max_columns is None else min(int(max_columns), len(columns))
+    crossed = [
+        chosen
+        for order in range(1, most_columns + 1)
+        for chosen in combinations(range(len(columns)), order)
     ]
+    together = [" x ".join(names[i] for i in chosen) for chosen in crossed]
     if len(set(together)) < len(together):
         twice = sorted({name for name in together if together.count(name) > 1})
         msg = (
@@ -1260,16 +1268,38 @@ def _columns(
             "it."
         )
         raise ValueError(msg)
-    n_groups, most = prod(len(labels) for _, _, labels in columns), max_groups or n_rows
+    n_groups, widest = max(
+        (prod(len(columns[i][2]) for i in chosen), chosen) for chosen in crossed
+    )
+    # Groups are numbered in words of the machine.
+    countable = int(np.iinfo(np.intp).max)
+    most = n_rows if max_groups is None else min(int(max_groups), countable)
     if n_groups > most:
-        sizes = " x ".join(f"{len(labels):,} ({name})" for name, _, labels in columns)
+        sizes = " x ".join(f"{len(columns[i][2]):,} ({names[i]})" for i in widest)
+        remedies = ["Leave out columns", "put values into classes"]
+        remedies += ["take fewer together (max_columns)"] if len(widest) > 1 else []
+        remedies += [f"pass max_groups={n_groups}"] if n_groups <= countable else []
         msg = (
-            f"sensitive_features must make at most {most:,} groups, got {n_groups:,} = {sizes} "
-            f"for {n_rows:,} rows. Leave out columns, put values into classes, search them with "
-            f"audit_subgroups, or pass max_groups={n_groups}."
+            f"{what} must make at most {most:,} groups, got {n_groups:,} = {sizes} for "
+            f"{n_rows:,} rows. {', '.join(remedies)}, or search them with audit_subgroups."
         )
         raise ValueError(msg)
-    return columns
+    return columns, crossed
+
+
+def _finest(columns: list[tuple[str, Int, list[Any]]], n_rows: int) -> tuple[Int, Int]:
+    """Return the unit of each row by all columns, and each unit's label of each column."""
+    _, unit, labels = columns[0]
+    level_of = np.arange(len(labels))[None]
+    for _, codes, labels in columns[1:]:
+        n_units = level_of.shape[1] * len(labels)
+        unit = unit.astype(np.intp) * len(labels) + codes.astype(np.intp)
+        occupied = np.arange(n_units)
+        if n_units > 4 * n_rows + 1000:
+            occupied, unit = np.unique(unit, return_inverse=True)
+        before, own = np.divmod(occupied, len(labels))
+        level_of = np.vstack([level_of[:, before], own])
+    return unit, level_of
 
 
 def _check_groups(column: str, labels: list[Any], n_rows: int) -> None:
@@ -1298,12 +1328,11 @@ def _codes_as_given(column: Any, n_rows: int) -> tuple[Any, list[Any] | None]:
 def _attribute(
     chosen: tuple[int, ...],
     columns: list[tuple[str, Int, list[Any]]],
-    sizes: list[int],
     finest: CellMoments,
     level_of: Int,
 ) -> tuple[_Attribute, Int]:
     """Return the groups of some columns together, and each finest unit's place among them."""
-    shape = [sizes[i] for i in chosen]
+    shape = [len(columns[i][2]) for i in chosen]
     code = np.ravel_multi_index([level_of[i] for i in chosen], shape)
     has_rows = finest.rows.sum(axis=1) > 0
     present = np.unique(code[has_rows])

@@ -326,6 +326,18 @@ def test_inputs_agree():
     assert [r.group for r in by_code.rates[::4]] == [0, 1]
 
 
+@pytest.mark.parametrize("kind", [np.uint64, np.int8, str])
+def test_types_of_codes_do_not_matter(kind):
+    """Groups are the same groups in any type, with scores and in several columns too."""
+    frame, y, score, pred = people()
+    codes = np.column_stack([frame["sex"] == "m", frame["age"] == "old"]).astype(int)
+    expected, found = (
+        audit(y, pred, sensitive_features=values, y_score=score)
+        for values in (codes, codes.astype(kind))
+    )
+    assert str(found) == str(expected)
+
+
 def test_weights_are_not_repeated_rows():
     """Weights give the rates of repeated rows, but not their precision: a row is one person."""
     frame, y, _, pred = people(500)
@@ -737,6 +749,8 @@ def test_measurements_where_asked_for():
         ({"sensitive_features": ["a", "b", None, "a"]}, "missing values"),
         ({"sensitive_features": [[1, 1], [2, 2], [3, 3], [1, 2]]}, "at most 4 groups, got 9"),
         ({"max_groups": 1}, "max_groups must be"),
+        ({"max_columns": 0}, "max_columns must be a whole number of 1 or more, got 0"),
+        ({"max_columns": 2.5}, "max_columns must be"),
         ({"missing": "drop"}, "missing must be"),
         ({"sample_weight": [-1, 1, 1, 1]}, "sample_weight must be >= 0"),
     ],
@@ -775,6 +789,53 @@ def test_rare_decisions(counts, decision):
         criteria=DemographicParity(max_difference=0.05),
     )
     assert report.criteria[0].decision == decision
+
+
+def test_columns_taken_together():
+    """Up to `max_columns`: the same numbers as of all, for any number of columns and values."""
+    rng = np.random.default_rng(0)
+    y, pred = rng.integers(2, size=(2, 500))
+    columns = pd.DataFrame(rng.integers(2, size=(500, 4)), columns=list("abcd"))
+    rates = {}
+    for most in (None, 2, 9):
+        report = audit(
+            y,
+            pred,
+            sensitive_features=columns,
+            criteria=DemographicParity(),
+            max_columns=most,
+        )
+        rates[most] = {(r.attribute, r.group, r.rate): (r.value, r.lower) for r in report.rates}
+    assert rates[9] == rates[None]
+    assert len({attribute for attribute, _, _ in rates[None]}) == 15
+    few = {key: found for key, found in rates[None].items() if key[0].count(" x ") < 2}
+    assert rates[2] == few
+    # More intersections than numbers can tell apart, none of which is asked for.
+    many = rng.integers(20, size=(500, 20))
+    report = audit(y, pred, sensitive_features=many, criteria=DemographicParity(), max_columns=1)
+    assert report.attributes == tuple(f"column {i}" for i in range(20))
+    group = report.rates[-1].group
+    assert report.rates[-1].value == np.mean((y != pred)[many[:, -1] == group])
+
+
+def test_many_columns_want_to_be_asked_for():
+    """Attributes double with each column: an error that says how many, and what to do."""
+    y, columns = np.arange(80) % 2, np.arange(800).reshape(80, 10) % 2
+    message = r"at most 6 columns .* got 10, that is 1,023 .* max_columns=2 .* \(55\), or search"
+    with pytest.raises(ValueError, match=message):
+        audit(y, y, sensitive_features=columns)
+    many = np.arange(2000).reshape(200, 10)
+    with pytest.raises(
+        ValueError, match=r"values into classes, take fewer .*, or search"
+    ) as error:
+        audit(
+            np.arange(200) % 2,
+            many[:, 0] > 0,
+            sensitive_features=many,
+            max_columns=10,
+            max_groups=10**30,
+        )
+    assert "pass max_groups" not in str(error.value)
 
 
 def test_conditions_on_levels_are_refused():
