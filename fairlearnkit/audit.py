@@ -324,7 +324,7 @@ class AuditReport:
     Attributes
     ----------
     n_rows : int
-        Rows audited.
+        Rows audited, without those of weight 0.
     confidence : float
         Of intervals; verdicts and flags are at a level of one minus it.
     power : float
@@ -857,7 +857,7 @@ def audit(
     max_difference : float, default=0.05
         Bound of criteria that have none of their own, in [0, 1].
     confidence : float, default=0.95
-        Of intervals, in (0, 1); verdicts and flags are at a level of one minus it.
+        Of intervals, in (0.5, 1); verdicts and flags are at a level of one minus it.
     power : float, default=0.8
         Chance of being found, for detectable gaps and needed rows, in (0, 1).
     interval : {"score", "exact"}, default="score"
@@ -979,18 +979,19 @@ would show it to exceed 0.05; none would show it to be within
         raise ValueError(msg)
     columns, crossed = _columns(sensitive_features, n_rows, missing, max_columns, max_groups)
     kind = "decisions" if accepted.dtype.kind in "biu" else "probabilities"
-    if weight is not None and np.ptp(weight[weight > 0]) == 0:
-        # Equal weights are none; rows of weight 0 stay out.
+    if weight is not None:
         kept = weight > 0
         if not kept.all():
-            positive, accepted = positive[kept], accepted[kept]
+            positive, accepted, weight = positive[kept], accepted[kept], weight[kept]
             columns = [(name, codes[kept], labels) for name, codes, labels in columns]
             score = None if score is None else score[kept]
-        weight = None
-    if weight is not None:
-        kind = "weighted"
+        # Equal weights are none.
+        if np.ptp(weight) == 0:
+            weight = None
+        else:
+            kind = "weighted"
 
-    unit, level_of = _finest(columns, n_rows)
+    unit, level_of = _finest(columns, len(positive))
     finest = cell_moments(accepted, positive, unit, weight, level_of.shape[1])
     attributes = [_attribute(chosen, columns, finest, level_of) for chosen in crossed]
     parts = [part for part, _ in attributes]
@@ -1140,13 +1141,11 @@ def _check_options(
     simultaneous: Any,
     multiple_testing: Any,
 ) -> _Options:
-    for name, value in (("confidence", confidence), ("power", power)):
-        if not checks.is_number(value) or not 0 < value < 1:
-            msg = f"{name} must be in (0, 1), got {value!r}."
+    # Verdicts by less than even odds would mean nothing.
+    for name, value, least in (("confidence", confidence, 0.5), ("power", power, 0)):
+        if not checks.is_number(value) or not least < value < 1:
+            msg = f"{name} must be in ({least}, 1), got {value!r}."
             raise ValueError(msg)
-    if confidence <= 0.5:
-        msg = f"confidence must be above 0.5 for verdicts to mean anything, got {confidence!r}."
-        raise ValueError(msg)
     if not checks.is_number(max_difference) or not 0 <= max_difference <= 1:
         msg = f"max_difference must be in [0, 1], got {max_difference!r}."
         raise ValueError(msg)
@@ -1744,7 +1743,6 @@ def _scores_of(
         rows = order[ends[g] : ends[g + 1]]
         s, y = score[rows], positive[rows]
         w = np.ones(len(rows)) if weight is None else weight[rows]
-        s, y, w = s[w > 0], y[w > 0], w[w > 0]
         total = w.sum()
         auc, worth = area_under_curve(s, y, None if weight is None else w)
         auc_lower, auc_upper = wilson_interval(auc, worth, options.confidence)

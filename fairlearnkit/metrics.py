@@ -192,8 +192,8 @@ def group_rates(
         True labels, of two kinds.
     y_pred : array-like of shape (n_samples,) or (n_samples, 2)
         Decisions, or the probability of each decision (columns in the order of the sorted
-        labels), whose expected rates are returned. One-dimensional numbers in [0, 1] are taken as
-        probabilities where the labels are 0 and 1.
+        labels), whose expected rates are returned. Where the labels are 0 and 1, one column of
+        numbers in [0, 1] is the probability of 1, whichever label is the positive one.
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
         Groups of the rows; several columns make intersectional groups.
     rates : Rate or sequence of Rate
@@ -339,8 +339,8 @@ _DOC = """Return the {summary}.
         True labels, of two kinds.
     y_pred : array-like of shape (n_samples,) or (n_samples, 2)
         Decisions, or the probability of each decision (columns in the order of the sorted
-        labels), whose expected rates are compared. One-dimensional numbers in [0, 1] are taken
-        as probabilities where the labels are 0 and 1.
+        labels), whose expected rates are compared. Where the labels are 0 and 1, one column of
+        numbers in [0, 1] is the probability of 1, whichever label is the positive one.
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
         Groups of the rows; several columns make intersectional groups.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -530,7 +530,7 @@ def _positive_and_accepted(
 ) -> tuple[NDArray[np.bool_], Float]:
     """Return whether each label is positive, and the probability of deciding for it."""
     found = np.unique(truth)
-    if decisions.ndim == 2:
+    if decisions.ndim == 2 and decisions.shape[1] != 1:
         classes, place = _two_classes(found, pos_label)
         return truth == classes[place], _probabilities(decisions)[:, place]
     decided = column_or_1d(decisions)
@@ -545,13 +545,22 @@ def _positive_and_accepted(
         decided = np.clip(decided, 0.0, 1.0)
         _, place = _two_classes(np.array([0, 1]), pos_label)
         return truth == place, decided if place == 1 else 1 - decided
-    if (found.dtype.kind in "biuf") != (decided.dtype.kind in "biuf"):
+    same_kind = (found.dtype.kind in "biuf") == (decided.dtype.kind in "biuf")
+    labels = np.union1d(found, decided) if same_kind else found
+    has_fractions = decided.dtype.kind == "f" and bool((decided != np.rint(decided)).any())
+    if has_fractions and (not same_kind or len(labels) > 2):
+        msg = (
+            "One column of probabilities in y_pred needs labels 0 and 1, got the labels "
+            f"{found[:10].tolist()}. Pass the probability of each label in two columns, shape "
+            "(n_samples, 2), in the order of the sorted labels."
+        )
+        raise ValueError(msg)
+    if not same_kind:
         msg = (
             f"y_true and y_pred must have the same kind of labels, got {found.dtype} and "
             f"{decided.dtype}."
         )
         raise ValueError(msg)
-    labels = np.union1d(found, decided)
     positive = pos_label
     # A label alone needs no other where it is known whether it is the positive one.
     if pos_label is None or len(labels) > 1:

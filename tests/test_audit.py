@@ -352,17 +352,20 @@ def test_weights_are_not_repeated_rows():
 
 def test_zero_weights_are_removed_rows():
     """Rows of weight 0 change nothing, with equal weights and with others."""
-    frame, y, _, pred = people(500)
+    frame, y, score, pred = people(500)
     kept = np.arange(500) % 3 > 0
     for weight in (np.ones(500), np.random.default_rng(0).uniform(0.5, 2, 500)):
-        with_zeros = audit(y, pred, sensitive_features=frame, sample_weight=weight * kept)
+        with_zeros = audit(
+            y, pred, sensitive_features=frame, y_score=score, sample_weight=weight * kept
+        )
         without = audit(
-            y[kept], pred[kept], sensitive_features=frame[kept], sample_weight=weight[kept]
+            y[kept],
+            pred[kept],
+            sensitive_features=frame[kept],
+            y_score=score[kept],
+            sample_weight=weight[kept],
         )
-        np.testing.assert_allclose(
-            [(r.value, r.lower, r.p_value) for r in with_zeros.rates],
-            [(r.value, r.lower, r.p_value) for r in without.rates],
-        )
+        assert with_zeros.to_dict() == without.to_dict()
 
 
 def test_scores():
@@ -736,7 +739,8 @@ def test_measurements_where_asked_for():
         ({"y_score": [0.1, 0.2, np.nan, 0]}, "y_score must not have missing values, got 1 of 4"),
         ({"y_true": np.ma.masked_array([0, 1, 1, 0], mask=[1, 0, 0, 0])}, "got 1 of 4 masked"),
         ({"criteria": "dp"}, "criteria must be a criterion or a sequence of them, got 'dp'"),
-        ({"confidence": 1.0}, r"confidence must be in \(0, 1\), got 1.0"),
+        ({"confidence": 1.0}, r"confidence must be in \(0.5, 1\), got 1.0"),
+        ({"confidence": 0.5}, r"confidence must be in \(0.5, 1\), got 0.5"),
         ({"confidence": "high"}, "confidence must be"),
         ({"power": 0}, r"power must be in \(0, 1\)"),
         ({"max_difference": 2}, "max_difference must be"),
