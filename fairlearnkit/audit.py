@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr
 from sklearn.utils import check_random_state
 
 from fairlearnkit import _validation as checks
@@ -37,18 +36,19 @@ from fairlearnkit._kernels.intervals import (
     clearest,
     compare_pairs,
     compare_with_rest,
-    counted_tails,
     critical_value,
     detectable_gap,
     difference_p_values,
-    difference_statistic,
+    disparities,
+    equal_noise_floor,
+    equality_p_values,
     exact_gap_limits,
     exact_interval,
     exact_p_values,
-    expected_range,
     holm,
     largest_gap_limits,
     minimum_detectable_difference,
+    pooled_rate,
     rates_of_cells,
     rates_of_draws,
     ratio_p_values,
@@ -104,8 +104,6 @@ _MANY_COLUMNS = 6
 # Rows that nobody will ever have: who needs more is at the bound.
 _MOST_ROWS = 1e9
 _N_DRAWS = 1000
-# Rows of the rarer kind from which a rate is as good as normally distributed.
-_NORMAL_ROWS = 10
 _N_BINS = 10
 # Groups of one attribute that a printed table shows; frames and pages show all.
 _PRINTED = 40
@@ -543,7 +541,7 @@ class AuditReport:
         values = {name: np.array([r.value for r in by_name[name]]) for name in names}
         everyone = part.cells.merged(np.zeros(len(part.labels), dtype=np.intp), 1)
         overall = rates_of_cells(everyone, *rate_arrays(self._rates)).rate[:, 0]
-        difference, ratio = _extremes(np.array(list(values.values())))
+        difference, ratio = disparities(np.array(list(values.values())))
         rates = metrics.GroupRates(
             part.labels,
             part.cells.rows.sum(axis=1).astype(np.intp),
@@ -607,7 +605,7 @@ class AuditReport:
         draws = _resampled_rates(
             part.cells, self._rates, int(n_resamples), seed, self.decisions == "decisions"
         )
-        difference, ratio = _extremes(draws)
+        difference, ratio = disparities(draws)
         names = [rate.name for rate in self._rates]
         return Resamples(
             checks.label_array(part.labels),
@@ -776,16 +774,6 @@ def _finding_html(finding: CriterionFinding) -> str:
         f'<div class="finding {finding.decision}"><p><b>{html.escape(finding.criterion)}</b>: '
         f"{html.escape(finding.verdict)}</p>{rest}</div>"
     )
-
-
-def _extremes(rates: Float) -> tuple[Float, Float]:
-    """Return the largest difference and the smallest ratio along the last axis."""
-    known = np.isfinite(rates)
-    low = np.where(known, rates, np.inf).min(axis=-1)
-    high = np.where(known, rates, -np.inf).max(axis=-1)
-    some = known.sum(axis=-1) > 1
-    ratio = np.divide(low, high, out=np.ones_like(low), where=some & (high > 0))
-    return np.where(some, high - low, np.nan), np.where(some, ratio, np.nan)
 
 
 def _resampled_rates(
@@ -1357,15 +1345,16 @@ def _rates_of(parts: list[_Attribute], options: _Options, kind: str) -> list[Gro
         (rates_of_cells(part.cells, *arrays), rates_of_cells(part.cells.rest(), *arrays))
         for part in parts
     ]
-    p_values = [_flag_p_values(a, b) for a, b in pairs]
+    sides = [(a.rate, a.effective, b.rate, b.effective) for a, b in pairs]
+    p_values = [equality_p_values(*of_part) for of_part in sides]
     together = np.concatenate([p.T.ravel() for p in p_values])
     adjusted = iter(_ADJUST[options.multiple_testing](together).tolist())
     # One that differs alone has to do so at the first and strictest step of either correction.
     level = options.level / max(int(np.isfinite(together).sum()), 1)
     lines = []
-    for part, (found, rest) in zip(parts, pairs, strict=True):
+    for part, (found, rest), of_part in zip(parts, pairs, sides, strict=True):
         lower, upper = _intervals_of(part, found, options, kind)
-        pooled = _pooled(found.rate, found.effective, rest.rate, rest.effective)
+        pooled = pooled_rate(*of_part)
         with np.errstate(divide="ignore", invalid="ignore"):
             detectable = minimum_detectable_difference(
                 pooled, found.effective, rest.effective, level=level, power=options.power
@@ -1390,24 +1379,6 @@ def _rates_of(parts: list[_Attribute], options: _Options, kind: str) -> list[Gro
                     )
                 )
     return lines
-
-
-def _flag_p_values(found: Rates, rest: Rates) -> Float:
-    """Return p-values of no difference from the rest: score tests, by counting where rows are few.
-
-    Normal tails are far too thin for the rare rates of small groups. Given how many rows are
-    counted in all, those in the group are hypergeometric, and the outcome itself counts half.
-    """
-    n, m = found.effective, rest.effective
-    p_value = 2 * ndtr(-np.abs(difference_statistic(found.rate, n, rest.rate, m)))
-    pooled = _pooled(found.rate, n, rest.rate, m)
-    few = np.minimum(n, m) * np.minimum(pooled, 1 - pooled) < _NORMAL_ROWS
-    size, other = np.rint(n[few]), np.rint(m[few])
-    count = np.rint(found.rate[few] * size)
-    counted = count + np.rint(rest.rate[few] * other)
-    tail = np.minimum(*counted_tails(count, size, counted, size + other))
-    p_value[few] = np.maximum(p_value[few], np.minimum(2 * tail, 1.0))
-    return p_value
 
 
 def _intervals_of(
@@ -1442,13 +1413,6 @@ def _note(rows: float, kish: float) -> str:
     if rows < _FEW_ROWS:
         return "few rows"
     return "uneven weights" if kish < _FEW_ROWS else ""
-
-
-def _pooled(rate: Float, count: Float, other: Float, other_count: Float) -> Float:
-    total = count + other_count
-    above = np.nan_to_num(rate) * count + np.nan_to_num(other) * other_count
-    known = (count > 0) & (other_count > 0)
-    return np.divide(above, total, out=np.full_like(above, np.nan), where=known)
 
 
 def _finding(
@@ -1488,7 +1452,7 @@ def _finding(
         p_values = (ratio_p_values if is_ratio else difference_p_values)(events, bound)
 
     gaps = [np.abs(event.differences) for event in events]
-    ratios = [_ratios(event) for event in events]
+    ratios = [event.ratios for event in events]
     difference = float(max(gap.max() for gap in gaps))
     ratio = float(min(r.min() for r in ratios))
     worst = [r.min() for r in ratios] if is_ratio else [-gap.max() for gap in gaps]
@@ -1537,7 +1501,7 @@ def _finding(
         rate=rates[r].name,
         highest=ends[0],
         lowest=ends[1],
-        noise_floor=_noise_floor(found, share, to_overall, is_ratio),
+        noise_floor=equal_noise_floor(found, share, to_overall=to_overall, is_ratio=is_ratio),
         detectable=detectable,
         bound_name=bound_name,
         bound=bound,
@@ -1609,44 +1573,6 @@ def _undefined(
 def _too_few(before: str, rates: list[str]) -> str:
     """Return that rates cannot be compared; nothing where there are none."""
     return f"{before}fewer than two groups have a {' or a '.join(rates)}" if rates else ""
-
-
-def _ratios(event: Comparisons) -> Float:
-    """Return the ratio of each comparison, or its inverse if that is smaller; 0/0 is 1."""
-    other = event.other_rate
-    if event.to_overall:
-        other = event.rate - event.differences
-    low, high = np.minimum(event.rate, other), np.maximum(event.rate, other)
-    return np.divide(low, high, out=np.ones_like(low), where=high > 0)
-
-
-def _noise_floor(found: Rates, share: Float, to_overall: bool, is_ratio: bool) -> float:
-    """Return the disparity that groups with equal true rates would show on average."""
-    known = found.effective > 0
-    common = np.nansum(np.where(known, found.rate, 0.0) * share, axis=1)
-    rows = found.effective[0][known[0]]
-    is_normal = rows.min(initial=np.inf) * min(common[0], 1 - common[0]) >= _NORMAL_ROWS
-    if len(common) == 1 and not to_overall and not is_ratio and is_normal:
-        return float(expected_range(common[0], found.effective[0]))
-    rng = np.random.default_rng(0)
-    whole = np.maximum(np.rint(found.effective), 1).astype(np.int64)
-    worst = np.zeros(_N_DRAWS)
-    for r, rate in enumerate(np.clip(common, 0.0, 1.0)):
-        n = whole[r, known[r]]
-        drawn = rng.binomial(n, rate, size=(_N_DRAWS, len(n))) / n
-        if to_overall:
-            centre = drawn @ share[r, known[r]] / share[r, known[r]].sum()
-            ends = np.minimum(drawn.min(axis=1), centre), np.maximum(drawn.max(axis=1), centre)
-            if is_ratio:
-                pairs = (ends[0], centre), (centre, ends[1])
-                gap = 1 - np.minimum(*(_extremes(np.stack(pair, -1))[1] for pair in pairs))
-            else:
-                gap = np.maximum(ends[1] - centre, centre - ends[0])
-        else:
-            difference, ratio = _extremes(drawn)
-            gap = 1 - ratio if is_ratio else difference
-        worst = np.maximum(worst, gap)
-    return float(1 - worst.mean() if is_ratio else worst.mean())
 
 
 def _needed(
