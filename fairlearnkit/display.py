@@ -50,10 +50,13 @@ Int = NDArray[np.intp]
 # Okabe and Ito's palette, without its yellow, which is too light for lines.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X")
+_N_LOOKS = len(_COLORS) * len(_MARKERS)
 _DASHES = ("-", (0, (5, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 _MUTED = "#666666"
 _SMALL = 8  # points: text that must fit into small pictures
 _SMALLEST = 5  # points: below that nothing can be read, and less is written instead
+_HEADING = 16  # points: a heading between lines that are lower than text
+_HIGHEST = 20  # inches: of higher pictures no part can be compared with another
 
 
 class _Display:
@@ -69,6 +72,7 @@ class _Display:
                     "'fairlearnkit[plot]'."
                 )
                 raise ImportError(msg) from error
+            size = size[0], min(size[1], _HIGHEST)
             _, ax = plt.subplots(figsize=size, layout="constrained")
         self.ax_ = ax
         self.figure_ = ax.figure
@@ -535,7 +539,8 @@ class GroupRatesDisplay(_Display):
 
     Use `from_estimator` or `from_predictions` to make one. Each rate is a block with a line per
     group: the group's name, the number of its rows that the rate is taken over, the rate and its
-    interval. A dotted line is the rate over all groups.
+    interval. A dotted line is the rate over all groups. Of more groups than can be named, all are
+    drawn in the order of the rate, and the lowest and the highest are named.
 
     Parameters
     ----------
@@ -556,7 +561,8 @@ class GroupRatesDisplay(_Display):
     figure_ : matplotlib Figure
         Figure with the axes.
     errorbars_ : dict of str to list of ErrorbarContainer
-        Points and intervals of each rate, by group.
+        Points and intervals of each rate, by group; all in one where there are more groups than
+        looks that tell them apart.
     overall_ : dict of str to Line2D
         Rates over all groups.
     headings_ : dict of str to Text
@@ -766,10 +772,15 @@ class GroupRatesDisplay(_Display):
         fits = across / (0.62 * (longest + label))
         # Where lines are too low for text, groups go by their rate and the ends alone have names.
         crowded = 0.8 * line < _SMALLEST
-        heading = 2 if crowded else 1
+        heading = 1
         if crowded:
+            # A heading takes several of them.
+            share = min(_HEADING * n_rates / height, 0.5)
+            heading = max(2, int(np.ceil(n_groups * share / (1 - share))))
             line = height / (n_rates * (n_groups + heading))
         font = float(np.clip(min(_SMALL - 2 if crowded else 0.8 * line, fits), 4, _SMALL + 1))
+        # Of more groups than there are looks, none can be told by its look.
+        parts = np.arange(n_groups).reshape((1, -1) if n_groups > _N_LOOKS else (-1, 1))
         self.errorbars_: dict[str, list[Any]] = {}
         self.overall_: dict[str, Any] = {}
         self.headings_: dict[str, Any] = {}
@@ -790,28 +801,25 @@ class GroupRatesDisplay(_Display):
             place = np.argsort(np.argsort(value)) if crowded else np.arange(n_groups)
             first, last = y + heading, y + heading + n_groups - 1
             ends = (0, int(np.isfinite(value).sum()) - 1)
-            self.errorbars_[rate] = []
-            for g, name in enumerate(names):
-                at = first + int(place[g])
-                if not crowded or place[g] in ends:
-                    ticks.append(-at)
-                    labels.append(f"{name} ({self.count[rate][g]:,})")
-                bars = [
-                    [value[g] - self.lower[rate][g]],
-                    [self.upper[rate][g] - value[g]],
-                ]
-                self.errorbars_[rate].append(
-                    ax.errorbar(
-                        [value[g]],
-                        [-at],
-                        xerr=bars,
-                        color=_color(g),
-                        marker=_marker(g),
-                        ms=float(np.clip(0.6 * line, 2.5, 5.5)),
-                        lw=min(1.6, 0.3 * line),
-                        capsize=min(2.5, 0.25 * line),
-                    )
+            at = -(first + place)
+            named = np.isin(place, ends) if crowded else np.ones(n_groups, dtype=bool)
+            ticks += at[named].tolist()
+            labels += [f"{names[g]} ({self.count[rate][g]:,})" for g in np.flatnonzero(named)]
+            below, above = value - self.lower[rate], self.upper[rate] - value
+            self.errorbars_[rate] = [
+                ax.errorbar(
+                    value[part],
+                    at[part],
+                    xerr=[below[part], above[part]],
+                    color=_color(i),
+                    marker=_marker(i),
+                    ls="",
+                    ms=float(np.clip(0.6 * line, 2.5, 5.5)),
+                    elinewidth=min(1.6, 0.3 * line),
+                    capsize=min(2.5, 0.25 * line),
                 )
+                for i, part in enumerate(parts)
+            ]
             overall = self.rates.overall[rate]
             (self.overall_[rate],) = ax.plot(
                 [overall, overall],
@@ -824,11 +832,12 @@ class GroupRatesDisplay(_Display):
             y = last + 1
         ax.set_yticks(ticks, labels, fontsize=font)
         ax.tick_params(axis="y", length=0)
-        ax.set_ylim(-y + 0.4, 0.6)
+        ax.set_ylim(-y + 0.4 - 0.25 * (heading - 1), 0.6)
         highest = np.nanmax([*self.upper.values()], initial=0.0)
         ax.set_xlim(0.0, min(1.02, 1.06 * highest) if highest > 0 else 1.0)
         ax.set_xlabel(
-            f"share of samples\n{self.confidence:.0%} intervals; dotted: all groups",
+            f"share of samples\n{self.confidence:.0%} intervals; dotted: all groups"
+            + ("; groups in the order of their rates" if crowded else ""),
             fontsize=max(font, _SMALL),
         )
         ax.grid(axis="x", alpha=0.25, lw=0.6)
@@ -1176,6 +1185,9 @@ class GroupROCDisplay(_Display):
             sums = points.sums[points.start[g] : points.start[g + 1]]
             if (sums[-1] > 0).all():
                 kinds[label] = sums / sums[-1]
+        if not kinds:
+            msg = "ROC curves need rows of both labels in a group, got none with both."
+            raise ValueError(msg)
         kept = hull_points(points)
         hulls = {}
         for g, label in enumerate(labels):
