@@ -1057,6 +1057,7 @@ def audit_estimator(
     *,
     sensitive_features: Any = None,
     sensitive_columns: checks.Columns | None = None,
+    control_features: Any = None,
     sample_weight: ArrayLike | None = None,
     pos_label: Any = None,
     **options: Any,
@@ -1077,14 +1078,18 @@ def audit_estimator(
     sensitive_columns : str, int, sequence of these or callable, default=None
         Columns of X that give the groups, where they are not passed; None means those of the
         estimator.
+    control_features : array-like of shape (n_samples,) or (n_samples, n_columns), default=None
+        Strata of the rows, for estimators that decide by them and have no `control_columns`.
+        Groups are compared over all rows; for verdicts by stratum audit the rows of each.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows, >= 0.
     pos_label : int, float, bool or str, default=None
         The label whose prediction counts as selection; None means the estimator's, or the larger
         of the two.
     **options : dict
-        Further parameters of `audit`. Scores are those of `predict_proba`, where there is one, and
-        missing values among the groups are what they are for the estimator.
+        Further parameters of `audit`. Scores are those of `predict_proba`, where there is one and
+        `classes_` says of what, and missing values among the groups are what they are for the
+        estimator.
 
     Returns
     -------
@@ -1112,12 +1117,14 @@ def audit_estimator(
     'exceeds'
     """
     groups = metrics._groups_of(estimator, X, sensitive_features, sensitive_columns)
-    truth, probability = metrics._expected_decisions(estimator, X, y, groups, pos_label)
-    if options.get("y_score") is None and hasattr(estimator, "predict_proba"):
-        last = metrics._last_step(estimator)
+    truth, probability = metrics._expected_decisions(
+        estimator, X, y, groups, pos_label, control_features=control_features
+    )
+    is_scored = hasattr(estimator, "predict_proba") and hasattr(estimator, "classes_")
+    if options.get("y_score") is None and is_scored:
         if pos_label is None:
-            pos_label = getattr(last, "pos_label", None)
-        classes, place = metrics._two_classes(np.asarray(last.classes_), pos_label)
+            pos_label = getattr(metrics._last_step(estimator), "pos_label", None)
+        classes, place = metrics._two_classes(np.asarray(estimator.classes_), pos_label)
         options["y_score"] = learner_score(estimator, X, "predict_proba", classes, place)
     options["missing"] = metrics._missing_of(estimator, options.get("missing"))
     return audit(

@@ -10,8 +10,10 @@ import pandas as pd
 import polars as pl
 import pytest
 from helpers import counted_rate
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
 
 from fairlearnkit import (
     AllOf,
@@ -594,6 +596,45 @@ def test_groups_given_count():
     for rate in ("selection_rate", "error_rate"):
         total = [sum(r.value * r.rows for r in a.rates if r.rate == rate) for a in (given, own)]
         np.testing.assert_allclose(*total)
+
+
+def test_strata_reach_the_decisions():
+    """An estimator that decides by strata is audited on them, in a pipeline too."""
+    X, y, group = make_group_classification(600, random_state=0)
+    stratum = np.where(np.arange(600) % 2, "u", "v")
+    rule = GroupThresholdClassifier(LogisticRegression(), DemographicParity(max_difference=0.0))
+    rule.fit(X, y, sensitive_features=group, control_features=stratum)
+    known = {"sensitive_features": group, "control_features": stratum}
+    decided = rule.decision_probability(X, **known)
+    expected = audit(y, decided, sensitive_features=group).to_dict()
+    for estimator in (rule, make_pipeline("passthrough", FrozenEstimator(rule))):
+        assert audit_estimator(estimator, X, y, **known).to_dict() == expected
+    # Who decides without strata is not passed any.
+    plain = LogisticRegression().fit(X, y)
+    with_strata = audit_estimator(plain, X, y, **known)
+    assert (
+        with_strata.to_dict() == audit_estimator(plain, X, y, sensitive_features=group).to_dict()
+    )
+    with pytest.raises(ValueError, match="Pass control_features= to this method too"):
+        audit_estimator(rule, X, y, sensitive_features=group)
+
+
+def test_scores_of_unnamed_classes_are_left_out():
+    """Columns of probabilities that nobody names are no scores."""
+
+    class Nameless:
+        """A classifier without `classes_`."""
+
+        def predict(self, X):
+            return (X[:, 0] > 0).astype(int)
+
+        def predict_proba(self, X):
+            return np.full((len(X), 2), 0.5)
+
+    X, y, group = make_group_classification(200, random_state=0)
+    report = audit_estimator(Nameless(), X, y, sensitive_features=group)
+    assert report.scores == ()
+    assert report.to_dict() == audit(y, Nameless().predict(X), sensitive_features=group).to_dict()
 
 
 def test_missing_groups_are_what_they_are_for_the_estimator():
