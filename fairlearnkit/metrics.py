@@ -960,8 +960,7 @@ def _expected_decisions(
     probability : ndarray of shape (n_samples,)
         Probability of being accepted; 0 or 1 where the estimator has no `decision_probability`.
     """
-    truth = column_or_1d(checks.as_array(y))
-    _check_no_missing(truth, "y")
+    truth = _true_labels(y, "y")
     last = _last_step(estimator)
     method = "decision_probability" if hasattr(last, "decision_probability") else "predict"
     given = _to_pass(
@@ -980,16 +979,29 @@ def _expected_decisions(
     if pos_label is None:
         pos_label = getattr(last, "pos_label", None)
     classes, place = _two_classes(np.asarray(known), pos_label)
-    positive = truth == classes[place]
+    positive = _is_positive(truth, classes, place)
+    if method == "predict":
+        return positive.astype(np.intp), (decisions == classes[place]).astype(float)
+    return positive.astype(np.intp), decisions[:, place].astype(float)
+
+
+def _true_labels(y: ArrayLike, name: str) -> NDArray[Any]:
+    """Return labels as a one-dimensional array without missing values, or raise."""
+    truth: NDArray[Any] = column_or_1d(checks.as_array(y))
+    _check_no_missing(truth, name)
+    return truth
+
+
+def _is_positive(truth: NDArray[Any], classes: NDArray[Any], place: int) -> NDArray[np.bool_]:
+    """Return which labels are the positive class of an estimator, or raise where some are none."""
+    positive = np.asarray(truth == classes[place])
     if not (positive | (truth == classes[1 - place])).all():
         msg = (
             f"y must hold the classes that the estimator knows, {classes.tolist()}, got "
             f"{np.unique(truth)[:10].tolist()}."
         )
         raise ValueError(msg)
-    if method == "predict":
-        return positive.astype(np.intp), (decisions == classes[place]).astype(float)
-    return positive.astype(np.intp), decisions[:, place].astype(float)
+    return positive
 
 
 def _known_groups(
