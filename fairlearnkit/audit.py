@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr
 from sklearn.utils import check_random_state
 
 from fairlearnkit import _validation as checks
@@ -37,18 +36,19 @@ from fairlearnkit._kernels.intervals import (
     clearest,
     compare_pairs,
     compare_with_rest,
-    counted_tails,
     critical_value,
     detectable_gap,
     difference_p_values,
-    difference_statistic,
+    disparities,
+    equal_noise_floor,
+    equality_p_values,
     exact_gap_limits,
     exact_interval,
     exact_p_values,
-    expected_range,
     holm,
     largest_gap_limits,
     minimum_detectable_difference,
+    pooled_rate,
     rates_of_cells,
     rates_of_draws,
     ratio_p_values,
@@ -99,11 +99,11 @@ _FEW_ROWS = 10
 # Numeric columns of so many values with fewer rows than that each are measurements, not groups.
 _MANY_VALUES = 100
 _MANY_TEXTS = 1000
+# Columns that are crossed unasked: 63 attributes, with verdicts on each.
+_MANY_COLUMNS = 6
 # Rows that nobody will ever have: who needs more is at the bound.
 _MOST_ROWS = 1e9
 _N_DRAWS = 1000
-# Rows of the rarer kind from which a rate is as good as normally distributed.
-_NORMAL_ROWS = 10
 _N_BINS = 10
 # Groups of one attribute that a printed table shows; frames and pages show all.
 _PRINTED = 40
@@ -322,7 +322,7 @@ class AuditReport:
     Attributes
     ----------
     n_rows : int
-        Rows audited.
+        Rows audited, without those of weight 0.
     confidence : float
         Of intervals; verdicts and flags are at a level of one minus it.
     power : float
@@ -541,7 +541,7 @@ class AuditReport:
         values = {name: np.array([r.value for r in by_name[name]]) for name in names}
         everyone = part.cells.merged(np.zeros(len(part.labels), dtype=np.intp), 1)
         overall = rates_of_cells(everyone, *rate_arrays(self._rates)).rate[:, 0]
-        difference, ratio = _extremes(np.array(list(values.values())))
+        difference, ratio = disparities(np.array(list(values.values())))
         rates = metrics.GroupRates(
             part.labels,
             part.cells.rows.sum(axis=1).astype(np.intp),
@@ -605,7 +605,7 @@ class AuditReport:
         draws = _resampled_rates(
             part.cells, self._rates, int(n_resamples), seed, self.decisions == "decisions"
         )
-        difference, ratio = _extremes(draws)
+        difference, ratio = disparities(draws)
         names = [rate.name for rate in self._rates]
         return Resamples(
             checks.label_array(part.labels),
@@ -776,16 +776,6 @@ def _finding_html(finding: CriterionFinding) -> str:
     )
 
 
-def _extremes(rates: Float) -> tuple[Float, Float]:
-    """Return the largest difference and the smallest ratio along the last axis."""
-    known = np.isfinite(rates)
-    low = np.where(known, rates, np.inf).min(axis=-1)
-    high = np.where(known, rates, -np.inf).max(axis=-1)
-    some = known.sum(axis=-1) > 1
-    ratio = np.divide(low, high, out=np.ones_like(low), where=some & (high > 0))
-    return np.where(some, high - low, np.nan), np.where(some, ratio, np.nan)
-
-
 def _resampled_rates(
     cells: CellMoments, rates: Sequence[Rate], n_draws: int, seed: int, exact: bool
 ) -> Float:
@@ -825,6 +815,7 @@ def audit(
     interval: str = "score",
     simultaneous: bool = False,
     multiple_testing: str = "holm",
+    max_columns: int | None = None,
     max_groups: int | None = None,
     pos_label: Any = None,
     missing: str = "error",
@@ -839,7 +830,7 @@ def audit(
         Decisions, or the probability of each, as in `~fairlearnkit.metrics.group_rates`.
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
         Groups of the rows. With several columns the report is by each of them, by each pair of
-        them, and so on up to all of them together.
+        them, and so on up to `max_columns` together.
     y_score : array-like of shape (n_samples,), default=None
         Predicted probability of the positive label, in [0, 1]: adds calibration and the area
         under the ROC curve by group.
@@ -854,7 +845,7 @@ def audit(
     max_difference : float, default=0.05
         Bound of criteria that have none of their own, in [0, 1].
     confidence : float, default=0.95
-        Of intervals, in (0, 1); verdicts and flags are at a level of one minus it.
+        Of intervals, in (0.5, 1); verdicts and flags are at a level of one minus it.
     power : float, default=0.8
         Chance of being found, for detectable gaps and needed rows, in (0, 1).
     interval : {"score", "exact"}, default="score"
@@ -865,6 +856,9 @@ def audit(
     multiple_testing : {"holm", "bh"}, default="holm"
         What flagging groups that differ from the rest keeps down: the chance of any false flag
         (Holm), or the expected share of false ones (Benjamini and Hochberg).
+    max_columns : int, default=None
+        Most columns to take together; None means all, of 6 columns at the most. The report is by
+        2 to the power of `n_columns`, minus 1, attributes where all are.
     max_groups : int, default=None
         Most groups that columns together may make, occupied or not; None means as many as rows,
         and no numbers of more than 100 values that have fewer than 10 rows each.
@@ -882,8 +876,8 @@ def audit(
     ------
     ValueError
         If labels are not of two kinds, scores are outside [0, 1], there is one group only, columns
-        make more groups than rows, a column holds measurements, values that read the same or the
-        name of another, or a parameter is out of its range.
+        are many or make more groups than rows, a column holds measurements, values that read the
+        same or the name of another, or a parameter is out of its range.
 
     Warns
     -----
@@ -971,36 +965,24 @@ would show it to exceed 0.05; none would show it to be within
     if missing not in ("error", "group"):
         msg = f"missing must be 'error' or 'group', got {missing!r}."
         raise ValueError(msg)
-    columns = _columns(sensitive_features, n_rows, missing, max_groups)
+    columns, crossed = _columns(sensitive_features, n_rows, missing, max_columns, max_groups)
     kind = "decisions" if accepted.dtype.kind in "biu" else "probabilities"
-    if weight is not None and np.ptp(weight[weight > 0]) == 0:
-        # Equal weights are none; rows of weight 0 stay out.
+    if weight is not None:
         kept = weight > 0
         if not kept.all():
-            positive, accepted = positive[kept], accepted[kept]
+            positive, accepted, weight = positive[kept], accepted[kept], weight[kept]
             columns = [(name, codes[kept], labels) for name, codes, labels in columns]
             score = None if score is None else score[kept]
-        weight = None
-    if weight is not None:
-        kind = "weighted"
+        # Equal weights are none.
+        if np.ptp(weight) == 0:
+            weight = None
+        else:
+            kind = "weighted"
 
-    sizes = [len(labels) for _, _, labels in columns]
-    unit = columns[0][1]
-    for (_, codes, _), size in zip(columns[1:], sizes[1:], strict=True):
-        unit = unit.astype(np.intp) * size + codes
-    if prod(sizes) > 4 * n_rows + 1000:
-        occupied, unit = np.unique(unit, return_inverse=True)
-    else:
-        occupied = np.arange(prod(sizes))
-    finest = cell_moments(accepted, positive, unit, weight, len(occupied))
-    level_of = np.array(np.unravel_index(occupied, sizes))
-
-    parts, into = [], []
-    for order in range(1, len(columns) + 1):
-        for chosen in combinations(range(len(columns)), order):
-            part, place = _attribute(chosen, columns, sizes, finest, level_of)
-            parts.append(part)
-            into.append(place)
+    unit, level_of = _finest(columns, len(positive))
+    finest = cell_moments(accepted, positive, unit, weight, level_of.shape[1])
+    attributes = [_attribute(chosen, columns, finest, level_of) for chosen in crossed]
+    parts = [part for part, _ in attributes]
     if all(len(part.labels) < 2 for part in parts):
         msg = (
             f"sensitive_features must hold two groups at least, got one: "
@@ -1041,7 +1023,7 @@ would show it to exceed 0.05; none would show it to be within
         if score is None
         else tuple(
             line
-            for part, place in zip(parts, into, strict=True)
+            for part, place in attributes
             for line in _scores_of(part, place[unit], score, positive, weight, options)
         ),
         notes=notes,
@@ -1057,6 +1039,7 @@ def audit_estimator(
     *,
     sensitive_features: Any = None,
     sensitive_columns: checks.Columns | None = None,
+    control_features: Any = None,
     sample_weight: ArrayLike | None = None,
     pos_label: Any = None,
     **options: Any,
@@ -1077,14 +1060,18 @@ def audit_estimator(
     sensitive_columns : str, int, sequence of these or callable, default=None
         Columns of X that give the groups, where they are not passed; None means those of the
         estimator.
+    control_features : array-like of shape (n_samples,) or (n_samples, n_columns), default=None
+        Strata of the rows, for estimators that decide by them and have no `control_columns`.
+        Groups are compared over all rows; for verdicts by stratum audit the rows of each.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows, >= 0.
     pos_label : int, float, bool or str, default=None
         The label whose prediction counts as selection; None means the estimator's, or the larger
         of the two.
     **options : dict
-        Further parameters of `audit`. Scores are those of `predict_proba`, where there is one, and
-        missing values among the groups are what they are for the estimator.
+        Further parameters of `audit`. Scores are those of `predict_proba`, where there is one and
+        `classes_` says of what, and missing values among the groups are what they are for the
+        estimator.
 
     Returns
     -------
@@ -1112,12 +1099,14 @@ def audit_estimator(
     'exceeds'
     """
     groups = metrics._groups_of(estimator, X, sensitive_features, sensitive_columns)
-    truth, probability = metrics._expected_decisions(estimator, X, y, groups, pos_label)
-    if options.get("y_score") is None and hasattr(estimator, "predict_proba"):
-        last = metrics._last_step(estimator)
+    truth, probability = metrics._expected_decisions(
+        estimator, X, y, groups, pos_label, control_features=control_features
+    )
+    is_scored = hasattr(estimator, "predict_proba") and hasattr(estimator, "classes_")
+    if options.get("y_score") is None and is_scored:
         if pos_label is None:
-            pos_label = getattr(last, "pos_label", None)
-        classes, place = metrics._two_classes(np.asarray(last.classes_), pos_label)
+            pos_label = getattr(metrics._last_step(estimator), "pos_label", None)
+        classes, place = metrics._two_classes(np.asarray(estimator.classes_), pos_label)
         options["y_score"] = learner_score(estimator, X, "predict_proba", classes, place)
     options["missing"] = metrics._missing_of(estimator, options.get("missing"))
     return audit(
@@ -1140,13 +1129,11 @@ def _check_options(
     simultaneous: Any,
     multiple_testing: Any,
 ) -> _Options:
-    for name, value in (("confidence", confidence), ("power", power)):
-        if not checks.is_number(value) or not 0 < value < 1:
-            msg = f"{name} must be in (0, 1), got {value!r}."
+    # Verdicts by less than even odds would mean nothing.
+    for name, value, least in (("confidence", confidence, 0.5), ("power", power, 0)):
+        if not checks.is_number(value) or not least < value < 1:
+            msg = f"{name} must be in ({least}, 1), got {value!r}."
             raise ValueError(msg)
-    if confidence <= 0.5:
-        msg = f"confidence must be above 0.5 for verdicts to mean anything, got {confidence!r}."
-        raise ValueError(msg)
     if not checks.is_number(max_difference) or not 0 <= max_difference <= 1:
         msg = f"max_difference must be in [0, 1], got {max_difference!r}."
         raise ValueError(msg)
@@ -1219,16 +1206,32 @@ def _check_scores(y_score: ArrayLike, n_rows: int) -> Float:
 
 
 def _columns(
-    values: Any, n_rows: int, missing: str, max_groups: int | None
-) -> list[tuple[str, Int, list[Any]]]:
-    """Return name, codes and labels of each sensitive column."""
+    values: Any,
+    n_rows: int,
+    missing: str,
+    max_columns: int | None,
+    max_groups: int | None,
+) -> tuple[list[tuple[str, Int, list[Any]]], list[tuple[int, ...]]]:
+    """Return name, codes and labels of each sensitive column, and which are taken together."""
     what = "sensitive_features"
+    for limit, value, least in (("max_columns", max_columns, 1), ("max_groups", max_groups, 2)):
+        if value is not None and (not isinstance(value, Integral) or value < least):
+            msg = f"{limit} must be a whole number of {least} or more, got {value!r}."
+            raise ValueError(msg)
     given = [str(name) for name in getattr(values, "columns", ())]
     if len(set(given)) < len(given):
         twice = sorted({name for name in given if given.count(name) > 1})
         msg = f"{what} must have a different name for each column, got {twice} more than once."
         raise ValueError(msg)
     parts = checks._split_columns(values, what)
+    if max_columns is None and len(parts) > _MANY_COLUMNS:
+        pairs = len(parts) * (len(parts) + 1) // 2
+        msg = (
+            f"{what} must have at most {_MANY_COLUMNS} columns for all to be taken together, got "
+            f"{len(parts)}, that is {2 ** len(parts) - 1:,} attributes. Pass max_columns=2 for "
+            f"each column and each pair ({pairs:,}), or search them with audit_subgroups."
+        )
+        raise ValueError(msg)
     names = column_names(values, len(parts))
     columns: list[tuple[str, Int, list[Any]]] = []
     for name, part in zip(names, parts, strict=True):
@@ -1238,14 +1241,13 @@ def _columns(
         columns.append((name, codes, labels))
         if max_groups is None:
             _check_groups(name, labels, n_rows)
-    if max_groups is not None and (not isinstance(max_groups, Integral) or max_groups < 2):
-        msg = f"max_groups must be a whole number of 2 or more, got {max_groups!r}."
-        raise ValueError(msg)
-    together = [
-        " x ".join(part)
-        for size in range(1, len(columns) + 1)
-        for part in combinations([name for name, _, _ in columns], size)
+    most_columns = len(columns) if max_columns is None else min(int(max_columns), len(columns))
+    crossed = [
+        chosen
+        for order in range(1, most_columns + 1)
+        for chosen in combinations(range(len(columns)), order)
     ]
+    together = [" x ".join(names[i] for i in chosen) for chosen in crossed]
     if len(set(together)) < len(together):
         twice = sorted({name for name in together if together.count(name) > 1})
         msg = (
@@ -1253,16 +1255,38 @@ def _columns(
             "it."
         )
         raise ValueError(msg)
-    n_groups, most = prod(len(labels) for _, _, labels in columns), max_groups or n_rows
+    n_groups, widest = max(
+        (prod(len(columns[i][2]) for i in chosen), chosen) for chosen in crossed
+    )
+    # Groups are numbered in words of the machine.
+    countable = int(np.iinfo(np.intp).max)
+    most = n_rows if max_groups is None else min(int(max_groups), countable)
     if n_groups > most:
-        sizes = " x ".join(f"{len(labels):,} ({name})" for name, _, labels in columns)
+        sizes = " x ".join(f"{len(columns[i][2]):,} ({names[i]})" for i in widest)
+        remedies = ["Leave out columns", "put values into classes"]
+        remedies += ["take fewer together (max_columns)"] if len(widest) > 1 else []
+        remedies += [f"pass max_groups={n_groups}"] if n_groups <= countable else []
         msg = (
-            f"sensitive_features must make at most {most:,} groups, got {n_groups:,} = {sizes} "
-            f"for {n_rows:,} rows. Leave out columns, put values into classes, search them with "
-            f"audit_subgroups, or pass max_groups={n_groups}."
+            f"{what} must make at most {most:,} groups, got {n_groups:,} = {sizes} for "
+            f"{n_rows:,} rows. {', '.join(remedies)}, or search them with audit_subgroups."
         )
         raise ValueError(msg)
-    return columns
+    return columns, crossed
+
+
+def _finest(columns: list[tuple[str, Int, list[Any]]], n_rows: int) -> tuple[Int, Int]:
+    """Return the unit of each row by all columns, and each unit's label of each column."""
+    _, unit, labels = columns[0]
+    level_of = np.arange(len(labels))[None]
+    for _, codes, labels in columns[1:]:
+        n_units = level_of.shape[1] * len(labels)
+        unit = unit.astype(np.intp) * len(labels) + codes.astype(np.intp)
+        occupied = np.arange(n_units)
+        if n_units > 4 * n_rows + 1000:
+            occupied, unit = np.unique(unit, return_inverse=True)
+        before, own = np.divmod(occupied, len(labels))
+        level_of = np.vstack([level_of[:, before], own])
+    return unit, level_of
 
 
 def _check_groups(column: str, labels: list[Any], n_rows: int) -> None:
@@ -1291,12 +1315,11 @@ def _codes_as_given(column: Any, n_rows: int) -> tuple[Any, list[Any] | None]:
 def _attribute(
     chosen: tuple[int, ...],
     columns: list[tuple[str, Int, list[Any]]],
-    sizes: list[int],
     finest: CellMoments,
     level_of: Int,
 ) -> tuple[_Attribute, Int]:
     """Return the groups of some columns together, and each finest unit's place among them."""
-    shape = [sizes[i] for i in chosen]
+    shape = [len(columns[i][2]) for i in chosen]
     code = np.ravel_multi_index([level_of[i] for i in chosen], shape)
     has_rows = finest.rows.sum(axis=1) > 0
     present = np.unique(code[has_rows])
@@ -1322,15 +1345,16 @@ def _rates_of(parts: list[_Attribute], options: _Options, kind: str) -> list[Gro
         (rates_of_cells(part.cells, *arrays), rates_of_cells(part.cells.rest(), *arrays))
         for part in parts
     ]
-    p_values = [_flag_p_values(a, b) for a, b in pairs]
+    sides = [(a.rate, a.effective, b.rate, b.effective) for a, b in pairs]
+    p_values = [equality_p_values(*of_part) for of_part in sides]
     together = np.concatenate([p.T.ravel() for p in p_values])
     adjusted = iter(_ADJUST[options.multiple_testing](together).tolist())
     # One that differs alone has to do so at the first and strictest step of either correction.
     level = options.level / max(int(np.isfinite(together).sum()), 1)
     lines = []
-    for part, (found, rest) in zip(parts, pairs, strict=True):
+    for part, (found, rest), of_part in zip(parts, pairs, sides, strict=True):
         lower, upper = _intervals_of(part, found, options, kind)
-        pooled = _pooled(found.rate, found.effective, rest.rate, rest.effective)
+        pooled = pooled_rate(*of_part)
         with np.errstate(divide="ignore", invalid="ignore"):
             detectable = minimum_detectable_difference(
                 pooled, found.effective, rest.effective, level=level, power=options.power
@@ -1355,24 +1379,6 @@ def _rates_of(parts: list[_Attribute], options: _Options, kind: str) -> list[Gro
                     )
                 )
     return lines
-
-
-def _flag_p_values(found: Rates, rest: Rates) -> Float:
-    """Return p-values of no difference from the rest: score tests, by counting where rows are few.
-
-    Normal tails are far too thin for the rare rates of small groups. Given how many rows are
-    counted in all, those in the group are hypergeometric, and the outcome itself counts half.
-    """
-    n, m = found.effective, rest.effective
-    p_value = 2 * ndtr(-np.abs(difference_statistic(found.rate, n, rest.rate, m)))
-    pooled = _pooled(found.rate, n, rest.rate, m)
-    few = np.minimum(n, m) * np.minimum(pooled, 1 - pooled) < _NORMAL_ROWS
-    size, other = np.rint(n[few]), np.rint(m[few])
-    count = np.rint(found.rate[few] * size)
-    counted = count + np.rint(rest.rate[few] * other)
-    tail = np.minimum(*counted_tails(count, size, counted, size + other))
-    p_value[few] = np.maximum(p_value[few], np.minimum(2 * tail, 1.0))
-    return p_value
 
 
 def _intervals_of(
@@ -1407,13 +1413,6 @@ def _note(rows: float, kish: float) -> str:
     if rows < _FEW_ROWS:
         return "few rows"
     return "uneven weights" if kish < _FEW_ROWS else ""
-
-
-def _pooled(rate: Float, count: Float, other: Float, other_count: Float) -> Float:
-    total = count + other_count
-    above = np.nan_to_num(rate) * count + np.nan_to_num(other) * other_count
-    known = (count > 0) & (other_count > 0)
-    return np.divide(above, total, out=np.full_like(above, np.nan), where=known)
 
 
 def _finding(
@@ -1453,7 +1452,7 @@ def _finding(
         p_values = (ratio_p_values if is_ratio else difference_p_values)(events, bound)
 
     gaps = [np.abs(event.differences) for event in events]
-    ratios = [_ratios(event) for event in events]
+    ratios = [event.ratios for event in events]
     difference = float(max(gap.max() for gap in gaps))
     ratio = float(min(r.min() for r in ratios))
     worst = [r.min() for r in ratios] if is_ratio else [-gap.max() for gap in gaps]
@@ -1502,7 +1501,7 @@ def _finding(
         rate=rates[r].name,
         highest=ends[0],
         lowest=ends[1],
-        noise_floor=_noise_floor(found, share, to_overall, is_ratio),
+        noise_floor=equal_noise_floor(found, share, to_overall=to_overall, is_ratio=is_ratio),
         detectable=detectable,
         bound_name=bound_name,
         bound=bound,
@@ -1574,44 +1573,6 @@ def _undefined(
 def _too_few(before: str, rates: list[str]) -> str:
     """Return that rates cannot be compared; nothing where there are none."""
     return f"{before}fewer than two groups have a {' or a '.join(rates)}" if rates else ""
-
-
-def _ratios(event: Comparisons) -> Float:
-    """Return the ratio of each comparison, or its inverse if that is smaller; 0/0 is 1."""
-    other = event.other_rate
-    if event.to_overall:
-        other = event.rate - event.differences
-    low, high = np.minimum(event.rate, other), np.maximum(event.rate, other)
-    return np.divide(low, high, out=np.ones_like(low), where=high > 0)
-
-
-def _noise_floor(found: Rates, share: Float, to_overall: bool, is_ratio: bool) -> float:
-    """Return the disparity that groups with equal true rates would show on average."""
-    known = found.effective > 0
-    common = np.nansum(np.where(known, found.rate, 0.0) * share, axis=1)
-    rows = found.effective[0][known[0]]
-    is_normal = rows.min(initial=np.inf) * min(common[0], 1 - common[0]) >= _NORMAL_ROWS
-    if len(common) == 1 and not to_overall and not is_ratio and is_normal:
-        return float(expected_range(common[0], found.effective[0]))
-    rng = np.random.default_rng(0)
-    whole = np.maximum(np.rint(found.effective), 1).astype(np.int64)
-    worst = np.zeros(_N_DRAWS)
-    for r, rate in enumerate(np.clip(common, 0.0, 1.0)):
-        n = whole[r, known[r]]
-        drawn = rng.binomial(n, rate, size=(_N_DRAWS, len(n))) / n
-        if to_overall:
-            centre = drawn @ share[r, known[r]] / share[r, known[r]].sum()
-            ends = np.minimum(drawn.min(axis=1), centre), np.maximum(drawn.max(axis=1), centre)
-            if is_ratio:
-                pairs = (ends[0], centre), (centre, ends[1])
-                gap = 1 - np.minimum(*(_extremes(np.stack(pair, -1))[1] for pair in pairs))
-            else:
-                gap = np.maximum(ends[1] - centre, centre - ends[0])
-        else:
-            difference, ratio = _extremes(drawn)
-            gap = 1 - ratio if is_ratio else difference
-        worst = np.maximum(worst, gap)
-    return float(1 - worst.mean() if is_ratio else worst.mean())
 
 
 def _needed(
@@ -1708,7 +1669,6 @@ def _scores_of(
         rows = order[ends[g] : ends[g + 1]]
         s, y = score[rows], positive[rows]
         w = np.ones(len(rows)) if weight is None else weight[rows]
-        s, y, w = s[w > 0], y[w > 0], w[w > 0]
         total = w.sum()
         auc, worth = area_under_curve(s, y, None if weight is None else w)
         auc_lower, auc_upper = wilson_interval(auc, worth, options.confidence)

@@ -16,13 +16,15 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
+from sklearn.utils.validation import check_consistent_length
 
 from fairlearnkit import _validation as checks
 from fairlearnkit import metrics
 from fairlearnkit._base import CostFrontier, learner_score
-from fairlearnkit._kernels.intervals import effective_count, wilson_interval
+from fairlearnkit._kernels.intervals import cell_moments, rates_of_cells, wilson_interval
 from fairlearnkit._kernels.moments import Kind, Moments, group_rates
 from fairlearnkit._kernels.thresholds import accept_probability, hull_points, operating_points
+from fairlearnkit._report import rate_arrays, read_rows
 from fairlearnkit._sweep import is_ratio
 from fairlearnkit.constraints import (
     ERROR_RATE,
@@ -48,10 +50,13 @@ Int = NDArray[np.intp]
 # Okabe and Ito's palette, without its yellow, which is too light for lines.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X")
+_N_LOOKS = len(_COLORS) * len(_MARKERS)
 _DASHES = ("-", (0, (5, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 _MUTED = "#666666"
 _SMALL = 8  # points: text that must fit into small pictures
 _SMALLEST = 5  # points: below that nothing can be read, and less is written instead
+_HEADING = 16  # points: a heading between lines that are lower than text
+_HIGHEST = 20  # inches: of higher pictures no part can be compared with another
 
 
 class _Display:
@@ -67,6 +72,7 @@ class _Display:
                     "'fairlearnkit[plot]'."
                 )
                 raise ImportError(msg) from error
+            size = size[0], min(size[1], _HIGHEST)
             _, ax = plt.subplots(figsize=size, layout="constrained")
         self.ax_ = ax
         self.figure_ = ax.figure
@@ -533,7 +539,8 @@ class GroupRatesDisplay(_Display):
 
     Use `from_estimator` or `from_predictions` to make one. Each rate is a block with a line per
     group: the group's name, the number of its rows that the rate is taken over, the rate and its
-    interval. A dotted line is the rate over all groups.
+    interval. A dotted line is the rate over all groups. Of more groups than can be named, all are
+    drawn in the order of the rate, and the lowest and the highest are named.
 
     Parameters
     ----------
@@ -542,7 +549,8 @@ class GroupRatesDisplay(_Display):
     count : dict of str to ndarray of shape (n_groups,)
         Rows of positive weight that each rate is taken over.
     lower, upper : dict of str to ndarray of shape (n_groups,)
-        Limits of the intervals.
+        Limits of the intervals: Wilson's for as many rows as have the precision of those given,
+        with their weights and probabilities, as in `fairlearnkit.audit`.
     confidence : float, default=0.95
         Of the intervals.
 
@@ -553,7 +561,8 @@ class GroupRatesDisplay(_Display):
     figure_ : matplotlib Figure
         Figure with the axes.
     errorbars_ : dict of str to list of ErrorbarContainer
-        Points and intervals of each rate, by group.
+        Points and intervals of each rate, by group; all in one where there are more groups than
+        looks that tell them apart.
     overall_ : dict of str to Line2D
         Rates over all groups.
     headings_ : dict of str to Text
@@ -597,6 +606,7 @@ class GroupRatesDisplay(_Display):
         y: ArrayLike,
         *,
         sensitive_features: Any = None,
+        control_features: Any = None,
         sensitive_columns: checks.Columns | None = None,
         rates: Rate | Sequence[Rate] = (
             SELECTION_RATE,
@@ -623,13 +633,16 @@ class GroupRatesDisplay(_Display):
         sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns), \
                 default=None
             Groups of the rows.
+        control_features : array-like of shape (n_samples,) or (n_samples, n_columns), default=None
+            Strata of the rows, for estimators that decide by them and have no `control_columns`.
+            Rates are over all rows; for a picture of one stratum pass its rows alone.
         sensitive_columns : str, int, sequence of these or callable, default=None
             Columns of X that give the groups, where they are not passed; None means those of the
             estimator.
         rates : Rate or sequence of Rate
             The rates wanted; by default selection, true positive, false positive and error rate.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows, >= 0; intervals are then those of Kish's effective counts.
+            Weights of the rows, >= 0.
         pos_label : int, float, bool or str, default=None
             The label whose prediction counts as selection; None means the estimator's, or the
             larger of the two.
@@ -647,7 +660,9 @@ class GroupRatesDisplay(_Display):
             The display, drawn.
         """
         groups = metrics._groups_of(estimator, X, sensitive_features, sensitive_columns)
-        truth, probability = metrics._expected_decisions(estimator, X, y, groups, pos_label)
+        truth, probability = metrics._expected_decisions(
+            estimator, X, y, groups, pos_label, control_features=control_features
+        )
         return cls.from_predictions(
             truth,
             probability,
@@ -692,7 +707,7 @@ class GroupRatesDisplay(_Display):
         rates : Rate or sequence of Rate
             The rates wanted; by default selection, true positive, false positive and error rate.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows, >= 0; intervals are then those of Kish's effective counts.
+            Weights of the rows, >= 0.
         pos_label : int, float, bool or str, default=None
             The label whose prediction counts as selection; None means the larger of the two.
         missing : {"error", "group"}, default="error"
@@ -717,20 +732,17 @@ class GroupRatesDisplay(_Display):
             pos_label=pos_label,
             missing=missing,
         )
-        arguments = (y_true, y_pred, sensitive_features)
-        weight = checks.check_weights(sample_weight, y_true)
-        weight = np.ones(checks.n_rows(y_true)) if weight is None else weight
-        rows, total, squares = (
-            metrics._read(*arguments, w, pos_label, missing).mass
-            for w in ((weight > 0).astype(float), weight, weight**2)
+        positive, accepted = read_rows(y_true, y_pred, pos_label)
+        unit, labels = checks.encode_groups(
+            sensitive_features, len(positive), missing=missing, what="sensitive_features"
         )
+        weight = checks.check_weights(sample_weight, positive)
+        cells = cell_moments(accepted, positive, unit, weight, len(labels))
+        precise = rates_of_cells(cells, *rate_arrays(wanted))
         count, lower, upper = {}, {}, {}
-        for rate in wanted:
-            over = np.array(rate._condition(), dtype=float)
-            count[rate.name] = (rows @ over).astype(np.intp)
-            lower[rate.name], upper[rate.name] = wilson_interval(
-                found[rate.name], effective_count(total @ over, squares @ over), confidence
-            )
+        for i, (name, value) in enumerate(found.rates.items()):
+            count[name] = precise.rows[i].astype(np.intp)
+            lower[name], upper[name] = wilson_interval(value, precise.effective[i], confidence)
         return cls(found, count, lower, upper, confidence=confidence).plot(ax)
 
     def plot(self, ax: Any = None) -> Self:
@@ -760,10 +772,15 @@ class GroupRatesDisplay(_Display):
         fits = across / (0.62 * (longest + label))
         # Where lines are too low for text, groups go by their rate and the ends alone have names.
         crowded = 0.8 * line < _SMALLEST
-        heading = 2 if crowded else 1
+        heading = 1
         if crowded:
+            # A heading takes several of them.
+            share = min(_HEADING * n_rates / height, 0.5)
+            heading = max(2, int(np.ceil(n_groups * share / (1 - share))))
             line = height / (n_rates * (n_groups + heading))
         font = float(np.clip(min(_SMALL - 2 if crowded else 0.8 * line, fits), 4, _SMALL + 1))
+        # Of more groups than there are looks, none can be told by its look.
+        parts = np.arange(n_groups).reshape((1, -1) if n_groups > _N_LOOKS else (-1, 1))
         self.errorbars_: dict[str, list[Any]] = {}
         self.overall_: dict[str, Any] = {}
         self.headings_: dict[str, Any] = {}
@@ -784,28 +801,25 @@ class GroupRatesDisplay(_Display):
             place = np.argsort(np.argsort(value)) if crowded else np.arange(n_groups)
             first, last = y + heading, y + heading + n_groups - 1
             ends = (0, int(np.isfinite(value).sum()) - 1)
-            self.errorbars_[rate] = []
-            for g, name in enumerate(names):
-                at = first + int(place[g])
-                if not crowded or place[g] in ends:
-                    ticks.append(-at)
-                    labels.append(f"{name} ({self.count[rate][g]:,})")
-                bars = [
-                    [value[g] - self.lower[rate][g]],
-                    [self.upper[rate][g] - value[g]],
-                ]
-                self.errorbars_[rate].append(
-                    ax.errorbar(
-                        [value[g]],
-                        [-at],
-                        xerr=bars,
-                        color=_color(g),
-                        marker=_marker(g),
-                        ms=float(np.clip(0.6 * line, 2.5, 5.5)),
-                        lw=min(1.6, 0.3 * line),
-                        capsize=min(2.5, 0.25 * line),
-                    )
+            at = -(first + place)
+            named = np.isin(place, ends) if crowded else np.ones(n_groups, dtype=bool)
+            ticks += at[named].tolist()
+            labels += [f"{names[g]} ({self.count[rate][g]:,})" for g in np.flatnonzero(named)]
+            below, above = value - self.lower[rate], self.upper[rate] - value
+            self.errorbars_[rate] = [
+                ax.errorbar(
+                    value[part],
+                    at[part],
+                    xerr=[below[part], above[part]],
+                    color=_color(i),
+                    marker=_marker(i),
+                    ls="",
+                    ms=float(np.clip(0.6 * line, 2.5, 5.5)),
+                    elinewidth=min(1.6, 0.3 * line),
+                    capsize=min(2.5, 0.25 * line),
                 )
+                for i, part in enumerate(parts)
+            ]
             overall = self.rates.overall[rate]
             (self.overall_[rate],) = ax.plot(
                 [overall, overall],
@@ -818,11 +832,12 @@ class GroupRatesDisplay(_Display):
             y = last + 1
         ax.set_yticks(ticks, labels, fontsize=font)
         ax.tick_params(axis="y", length=0)
-        ax.set_ylim(-y + 0.4, 0.6)
+        ax.set_ylim(-y + 0.4 - 0.25 * (heading - 1), 0.6)
         highest = np.nanmax([*self.upper.values()], initial=0.0)
         ax.set_xlim(0.0, min(1.02, 1.06 * highest) if highest > 0 else 1.0)
         ax.set_xlabel(
-            f"share of samples\n{self.confidence:.0%} intervals; dotted: all groups",
+            f"share of samples\n{self.confidence:.0%} intervals; dotted: all groups"
+            + ("; groups in the order of their rates" if crowded else ""),
             fontsize=max(font, _SMALL),
         )
         ax.grid(axis="x", alpha=0.25, lw=0.6)
@@ -839,6 +854,18 @@ class _Scored(NamedTuple):
     sample_weight: Float | None
     thresholds: dict[Any, list[tuple[float, float]]]
     name: str
+
+    def counted(self) -> _Scored:
+        """Return the rows of positive weight: others do not count."""
+        if self.sample_weight is None:
+            return self
+        kept = self.sample_weight > 0
+        return self._replace(
+            score=self.score[kept],
+            positive=None if self.positive is None else self.positive[kept],
+            unit=self.unit[kept],
+            sample_weight=self.sample_weight[kept],
+        )
 
 
 def _scored_rows(
@@ -883,6 +910,8 @@ def _scored_rows(
             missing=metrics._missing_of(estimator, missing),
             what="sensitive_features",
         )
+        if pos_label is None:
+            pos_label = getattr(last, "pos_label", None)
         classes, place = metrics._two_classes(np.asarray(last.classes_), pos_label)
         score = learner_score(estimator, X, "auto", classes, place)
         cut = 0.5 if hasattr(estimator, "predict_proba") else 0.0
@@ -893,7 +922,11 @@ def _scored_rows(
         # What no cut of the scores decides, such as a mixture of models, has no such point.
         rules = {label: [(cut, 1.0)] for label in labels} if high < low else {}
         name = _score_name(estimator, "auto", None, classes[place])
-    positive = None if y is None else checks.as_array(y) == classes[place]
+    positive = None
+    if y is not None:
+        truth = metrics._true_labels(y, "y")
+        check_consistent_length(score, truth)
+        positive = metrics._is_positive(truth, classes, place)
     weight = checks.check_weights(sample_weight, score)
     return _Scored(score, positive, unit, labels, weight, rules, name)
 
@@ -1042,7 +1075,8 @@ class GroupROCDisplay(_Display):
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows, >= 0.
         pos_label : int, float, bool or str, default=None
-            The positive label of a classifier that has none of its own; None means the larger.
+            The positive label; None means the estimator's, or the larger of the two. A
+            `GroupThresholdClassifier` is always drawn with its own.
         missing : {"error", "group"}, default=None
             Whether missing values among the groups are an error or a group of their own; None
             means as for the estimator, an error where it has no such setting.
@@ -1122,7 +1156,7 @@ class GroupROCDisplay(_Display):
         GroupROCDisplay
             The display, drawn.
         """
-        truth = checks.as_array(y_true)
+        truth = metrics._true_labels(y_true, "y_true")
         classes, place = metrics._two_classes(np.unique(truth), pos_label)
         score = _finite_scores(y_score, len(truth))
         unit, labels = checks.encode_groups(
@@ -1141,18 +1175,19 @@ class GroupROCDisplay(_Display):
 
     @classmethod
     def _of(cls, rows: _Scored, constraint: Criterion | None, n_strata: int) -> Self:
-        if rows.positive is None:
+        score, positive, unit, labels, weight, *_ = rows = rows.counted()
+        if positive is None:
             msg = "y must be given: ROC curves compare scores with labels."
             raise ValueError(msg)
-        used = slice(None) if rows.sample_weight is None else rows.sample_weight > 0
-        weight = None if rows.sample_weight is None else rows.sample_weight[used]
-        cells = rows.score[used], rows.positive[used], rows.unit[used], weight, len(rows.labels)
-        points = operating_points(*cells, hull_only=False)
-        kinds, labels = {}, rows.labels
+        points = operating_points(score, positive, unit, weight, len(labels), hull_only=False)
+        kinds = {}
         for g, label in enumerate(labels):
             sums = points.sums[points.start[g] : points.start[g + 1]]
             if (sums[-1] > 0).all():
                 kinds[label] = sums / sums[-1]
+        if not kinds:
+            msg = "ROC curves need rows of both labels in a group, got none with both."
+            raise ValueError(msg)
         kept = hull_points(points)
         hulls = {}
         for g, label in enumerate(labels):
@@ -1163,15 +1198,15 @@ class GroupROCDisplay(_Display):
         for g, label in enumerate(labels):
             if label in kinds and label in rows.thresholds:
                 threshold, share = np.array(rows.thresholds[label], dtype=float).T
-                inside = cells[2] == g
+                inside = unit == g
                 accepted = accept_probability(
-                    cells[0][inside],
+                    score[inside],
                     np.zeros(inside.sum(), dtype=np.intp),
                     threshold[None, :],
                     share[None, :],
                 )
                 w = np.ones(inside.sum()) if weight is None else weight[inside]
-                truth = cells[1][inside]
+                truth = positive[inside]
                 operating[label] = np.array(
                     [np.average(accepted[truth == k], weights=w[truth == k]) for k in (0, 1)]
                 )
@@ -1374,7 +1409,7 @@ class ScoreDistributionDisplay(_Display):
     shares : dict of label to ndarray of shape (n_bins,)
         Share of the group's samples in each bin.
     count : dict of label to int
-        Rows of each group.
+        Rows of positive weight of each group.
     thresholds : dict of label to list of (float, float)
         Thresholds and their probabilities by group; may lack groups.
     score_name : str, default="score"
@@ -1448,7 +1483,8 @@ class ScoreDistributionDisplay(_Display):
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows, >= 0.
         pos_label : int, float, bool or str, default=None
-            The positive label of a classifier that has none of its own; None means the larger.
+            The positive label; None means the estimator's, or the larger of the two. A
+            `GroupThresholdClassifier` is always drawn with its own.
         missing : {"error", "group"}, default=None
             Whether missing values among the groups are an error or a group of their own; None
             means as for the estimator, an error where it has no such setting.
@@ -1522,6 +1558,7 @@ class ScoreDistributionDisplay(_Display):
 
     @classmethod
     def _of(cls, rows: _Scored, bins: Any) -> Self:
+        rows = rows.counted()
         is_probability = rows.name.startswith("predicted probability")
         span = (0.0, 1.0) if is_probability else None
         edges = np.histogram_bin_edges(rows.score, bins, range=span)

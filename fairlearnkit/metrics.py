@@ -192,8 +192,8 @@ def group_rates(
         True labels, of two kinds.
     y_pred : array-like of shape (n_samples,) or (n_samples, 2)
         Decisions, or the probability of each decision (columns in the order of the sorted
-        labels), whose expected rates are returned. One-dimensional numbers in [0, 1] are taken as
-        probabilities where the labels are 0 and 1.
+        labels), whose expected rates are returned. Where the labels are 0 and 1, one column of
+        numbers in [0, 1] is the probability of 1, whichever label is the positive one.
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
         Groups of the rows; several columns make intersectional groups.
     rates : Rate or sequence of Rate
@@ -339,8 +339,8 @@ _DOC = """Return the {summary}.
         True labels, of two kinds.
     y_pred : array-like of shape (n_samples,) or (n_samples, 2)
         Decisions, or the probability of each decision (columns in the order of the sorted
-        labels), whose expected rates are compared. One-dimensional numbers in [0, 1] are taken
-        as probabilities where the labels are 0 and 1.
+        labels), whose expected rates are compared. Where the labels are 0 and 1, one column of
+        numbers in [0, 1] is the probability of 1, whichever label is the positive one.
     sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
         Groups of the rows; several columns make intersectional groups.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -530,7 +530,7 @@ def _positive_and_accepted(
 ) -> tuple[NDArray[np.bool_], Float]:
     """Return whether each label is positive, and the probability of deciding for it."""
     found = np.unique(truth)
-    if decisions.ndim == 2:
+    if decisions.ndim == 2 and decisions.shape[1] != 1:
         classes, place = _two_classes(found, pos_label)
         return truth == classes[place], _probabilities(decisions)[:, place]
     decided = column_or_1d(decisions)
@@ -545,13 +545,22 @@ def _positive_and_accepted(
         decided = np.clip(decided, 0.0, 1.0)
         _, place = _two_classes(np.array([0, 1]), pos_label)
         return truth == place, decided if place == 1 else 1 - decided
-    if (found.dtype.kind in "biuf") != (decided.dtype.kind in "biuf"):
+    same_kind = (found.dtype.kind in "biuf") == (decided.dtype.kind in "biuf")
+    labels = np.union1d(found, decided) if same_kind else found
+    has_fractions = decided.dtype.kind == "f" and bool((decided != np.rint(decided)).any())
+    if has_fractions and (not same_kind or len(labels) > 2):
+        msg = (
+            "One column of probabilities in y_pred needs labels 0 and 1, got the labels "
+            f"{found[:10].tolist()}. Pass the probability of each label in two columns, shape "
+            "(n_samples, 2), in the order of the sorted labels."
+        )
+        raise ValueError(msg)
+    if not same_kind:
         msg = (
             f"y_true and y_pred must have the same kind of labels, got {found.dtype} and "
             f"{decided.dtype}."
         )
         raise ValueError(msg)
-    labels = np.union1d(found, decided)
     positive = pos_label
     # A label alone needs no other where it is known whether it is the positive one.
     if pos_label is None or len(labels) > 1:
@@ -638,8 +647,12 @@ class _GroupScorer(BaseEstimator):
     An estimator for what scikit-learn gives those: parameters, clones and metadata requests.
     """
 
-    # A scorer that is passed groups has no use for them but this one.
-    __metadata_request__score = {"estimator": UNUSED, "sensitive_features": True}
+    # A scorer that is passed groups or strata has no use for them but this one.
+    __metadata_request__score = {
+        "estimator": UNUSED,
+        "sensitive_features": True,
+        "control_features": True,
+    }
 
     _made_by: str
     # Whether it needs groups, and not only estimators that do.
@@ -655,11 +668,17 @@ class _GroupScorer(BaseEstimator):
         y: ArrayLike,
         *,
         sensitive_features: Any = None,
+        control_features: Any = None,
         sample_weight: ArrayLike | None = None,
     ) -> float:
         """Return the score of a fitted classifier; see `score`."""
         return self.score(
-            estimator, X, y, sensitive_features=sensitive_features, sample_weight=sample_weight
+            estimator,
+            X,
+            y,
+            sensitive_features=sensitive_features,
+            control_features=control_features,
+            sample_weight=sample_weight,
         )
 
     def score(
@@ -669,13 +688,16 @@ class _GroupScorer(BaseEstimator):
         y: ArrayLike,
         *,
         sensitive_features: Any = None,
+        control_features: Any = None,
         sample_weight: ArrayLike | None = None,
     ) -> float:
         """Return the score of a fitted classifier on some rows, as calling the scorer does."""
         groups = sensitive_features
         if groups is None and (self._compares or self.sensitive_columns is not None):
             groups = _known_groups(estimator, X, None, self.sensitive_columns)
-        truth, probability = _expected_decisions(estimator, X, y, groups, self.pos_label)
+        truth, probability = _expected_decisions(
+            estimator, X, y, groups, self.pos_label, control_features=control_features
+        )
         missing = _missing_of(estimator, self.missing)
         return self._value(truth, probability, groups, missing, sample_weight)
 
@@ -811,9 +833,10 @@ def disparity_scorer(
     Returns
     -------
     scorer
-        A callable ``scorer(estimator, X, y, *, sensitive_features=None, sample_weight=None)``. It
-        prints, pickles and clones, and has `set_score_request` for metadata routing; it requests
-        `sensitive_features` without being told.
+        A callable ``scorer(estimator, X, y, *, sensitive_features=None, control_features=None,
+        sample_weight=None)``. It prints, pickles and clones, and has `set_score_request` for
+        metadata routing; it requests `sensitive_features` and `control_features` without being
+        told.
 
     Raises
     ------
@@ -829,8 +852,9 @@ def disparity_scorer(
     -----
     Where the estimator, or the last step of a pipeline, has `decision_probability`, the score is
     the *expected* disparity of its randomised decisions; of any other classifier it is the
-    disparity of `predict`. Estimators whose decisions need the groups are passed them, unless they
-    take them from columns of their own.
+    disparity of `predict`. Estimators whose decisions need groups or strata are passed them,
+    unless they take them from columns of their own. Strata serve those decisions alone: groups
+    are compared over all rows.
 
     A scorer sees one fold at a time. The largest gap in a small fold is larger by chance than in
     many rows: compare candidates on the same folds, and let folds be large.
@@ -884,8 +908,8 @@ def accuracy_scorer(*, sensitive_columns: checks.Columns | None = None) -> Any:
     Returns
     -------
     scorer
-        A callable ``scorer(estimator, X, y, *, sensitive_features=None, sample_weight=None)`` with
-        values in [0, 1], as `disparity_scorer` returns it.
+        A callable ``scorer(estimator, X, y, *, sensitive_features=None, control_features=None,
+        sample_weight=None)`` with values in [0, 1], as `disparity_scorer` returns it.
 
     See Also
     --------
@@ -904,7 +928,13 @@ def accuracy_scorer(*, sensitive_columns: checks.Columns | None = None) -> Any:
 
 
 def _expected_decisions(
-    estimator: Any, X: Any, y: ArrayLike, groups: Any, pos_label: Any = None
+    estimator: Any,
+    X: Any,
+    y: ArrayLike,
+    groups: Any,
+    pos_label: Any = None,
+    *,
+    control_features: Any = None,
 ) -> tuple[Int, Float]:
     """Return true labels and the probability of being accepted, of any fitted classifier.
 
@@ -920,6 +950,8 @@ def _expected_decisions(
         Groups of the rows, for estimators that need them.
     pos_label : int, float, bool or str, default=None
         The label that counts as accepted; None means the estimator's, or the larger one.
+    control_features : array-like of shape (n_samples,) or (n_samples, n_columns), default=None
+        Strata of the rows, for estimators that need them.
 
     Returns
     -------
@@ -928,11 +960,12 @@ def _expected_decisions(
     probability : ndarray of shape (n_samples,)
         Probability of being accepted; 0 or 1 where the estimator has no `decision_probability`.
     """
-    truth = column_or_1d(checks.as_array(y))
-    _check_no_missing(truth, "y")
+    truth = _true_labels(y, "y")
     last = _last_step(estimator)
     method = "decision_probability" if hasattr(last, "decision_probability") else "predict"
-    given = {"sensitive_features": groups} if _needs(last, method, groups) else {}
+    given = _to_pass(
+        last, method, {"sensitive_features": groups, "control_features": control_features}
+    )
     if given or method == "decision_probability":
         response = getattr(last, method)(_before_last_step(estimator, X), **given)
     else:
@@ -946,16 +979,29 @@ def _expected_decisions(
     if pos_label is None:
         pos_label = getattr(last, "pos_label", None)
     classes, place = _two_classes(np.asarray(known), pos_label)
-    positive = truth == classes[place]
+    positive = _is_positive(truth, classes, place)
+    if method == "predict":
+        return positive.astype(np.intp), (decisions == classes[place]).astype(float)
+    return positive.astype(np.intp), decisions[:, place].astype(float)
+
+
+def _true_labels(y: ArrayLike, name: str) -> NDArray[Any]:
+    """Return labels as a one-dimensional array without missing values, or raise."""
+    truth: NDArray[Any] = column_or_1d(checks.as_array(y))
+    _check_no_missing(truth, name)
+    return truth
+
+
+def _is_positive(truth: NDArray[Any], classes: NDArray[Any], place: int) -> NDArray[np.bool_]:
+    """Return which labels are the positive class of an estimator, or raise where some are none."""
+    positive = np.asarray(truth == classes[place])
     if not (positive | (truth == classes[1 - place])).all():
         msg = (
             f"y must hold the classes that the estimator knows, {classes.tolist()}, got "
             f"{np.unique(truth)[:10].tolist()}."
         )
         raise ValueError(msg)
-    if method == "predict":
-        return positive.astype(np.intp), (decisions == classes[place]).astype(float)
-    return positive.astype(np.intp), decisions[:, place].astype(float)
+    return positive
 
 
 def _known_groups(
@@ -1017,19 +1063,20 @@ def _before_last_step(estimator: Any, X: Any) -> Any:
     return X if inner is None else _before_last_step(inner, X)
 
 
-def _needs(estimator: Any, method: str, groups: Any) -> bool:
-    """Whether to pass groups: the method takes them and they do not come from columns."""
-    if (
-        groups is None
-        or "sensitive_features" not in signature(getattr(estimator, method)).parameters
-    ):
-        return False
+def _to_pass(estimator: Any, method: str, features: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the features that a method takes and does not find in columns of its own."""
+    takes = signature(getattr(estimator, method)).parameters
     routing = get_routing_for_object(estimator)
-    if isinstance(routing, MetadataRequest):
-        asked = routing.predict.requests.get("sensitive_features")
-        if asked is not None:
-            return asked is not False
-    return getattr(estimator, "sensitive_columns", None) is None
+    requests = routing.predict.requests if isinstance(routing, MetadataRequest) else {}
+    passed = {}
+    for name, values in features.items():
+        if values is None or name not in takes:
+            continue
+        has_columns = getattr(estimator, name.replace("features", "columns"), None) is not None
+        asked = requests.get(name)
+        if (not has_columns) if asked is None else asked is not False:
+            passed[name] = values
+    return passed
 
 
 class _BestWithin(BaseEstimator):

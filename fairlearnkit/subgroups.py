@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_consistent_length
 
 from fairlearnkit import _validation as checks
 from fairlearnkit._kernels.intervals import (
@@ -56,11 +57,49 @@ class _Column(NamedTuple):
     centre: float
     scale: float
 
-    def numbers(self, values: Any) -> Float:
-        """Return values in standard units, shape (n_rows,); 0 where there is no order."""
+    def numbers(self, values: Sequence[Any]) -> Float:
+        """Return values in standard units, shape (n_values,); 0 where there is no order."""
         if not self.is_ordered:
             return np.zeros(len(values))
-        return (np.array([float(value) for value in values]) - self.centre) / self.scale
+        return (self._floats(values) - self.centre) / self.scale
+
+    def allows(self, allowed: NDArray[np.bool_], values: Sequence[Any]) -> NDArray[np.bool_]:
+        """Return which values meet the condition that `_levels_text` tells."""
+        if not self.is_ordered:
+            # Unknown categories are part of what is told by the categories that it leaves out.
+            return np.append(allowed, _is_exclusion(allowed))[self._places(values)]
+        number = self._floats(values)
+        first, last = _named_ends(allowed)
+        found = np.ones(len(number), dtype=bool)
+        if first is not None:
+            found &= number >= float(self.labels[first])
+        if last is not None:
+            found &= number <= float(self.labels[last])
+        return found
+
+    def worth(self, term: Float, values: Sequence[Any]) -> Float:
+        """Return what values add to a linear score; unknown categories count as the largest."""
+        if self.is_ordered:
+            return np.asarray(term[0] * self.numbers(values))
+        return np.append(term, 0.0)[self._places(values)]
+
+    def _floats(self, values: Sequence[Any]) -> Float:
+        try:
+            return np.array([float(value) for value in values])
+        except (TypeError, ValueError):
+            msg = f"{self.name} must hold numbers, as it did in audit_subgroups, got {values[:5]}."
+            raise ValueError(msg) from None
+
+    def _places(self, values: Sequence[Any]) -> Int:
+        """Return the level of each category, the number of levels where it is unknown."""
+        place = {label: i for i, label in enumerate(self.labels)}
+        if values and not any(value in place for value in values):
+            msg = (
+                f"{self.name} must hold some of the categories known from audit_subgroups, "
+                f"{self.labels[:5]}, got {values[:5]}. Write them as they were there."
+            )
+            raise ValueError(msg)
+        return np.array([place.get(value, len(place)) for value in values], dtype=np.intp)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -106,13 +145,20 @@ class SubgroupRule:
         ----------
         sensitive_features : array-like of shape (n_samples,) or (n_samples, n_columns)
             The attributes: by their names where they have the rule's, else in the order in which
-            the rule was found. Numbers between known ones count as the next known one below,
-            categories unknown to the rule as none of them, or in a linear rule as the largest.
+            the rule was found. Numbers count by the ends that the rule names, categories unknown
+            to it as none of those known, or in a linear rule as the largest.
 
         Returns
         -------
         ndarray of shape (n_samples,)
             Booleans.
+
+        Raises
+        ------
+        ValueError
+            If columns are not those of the rule, values are missing where none were, or none of
+            the values of a column that the rule is about is known to it, or is a number where it
+            should be.
         """
         parts = checks._split_columns(sensitive_features, "sensitive_features")
         if len(parts) != len(self._columns) or self._subgroup is None:
@@ -128,7 +174,7 @@ class SubgroupRule:
         elif hasattr(sensitive_features, "columns") or isinstance(sensitive_features, Mapping):
             msg = f"sensitive_features must have the columns {own_names}, got {given}."
             raise ValueError(msg)
-        codes, numbers = [], []
+        levels = []
         for column, part in zip(self._columns, parts, strict=True):
             own, labels = checks.factorize(part)
             if None in labels and None not in column.labels:
@@ -136,30 +182,22 @@ class SubgroupRule:
                     f"sensitive_features must not have missing values, got some in {column.name}."
                 )
                 raise ValueError(msg)
-            numbers.append(column.numbers(labels)[own])
-            if column.is_ordered:
-                values = np.array([float(label) for label in labels])
-                known = np.array([float(label) for label in column.labels])
-                level = np.searchsorted(known, values, side="right") - 1
-                codes.append(np.clip(level, 0, len(known) - 1)[own])
-            else:
-                place = {label: i for i, label in enumerate(column.labels)}
-                codes.append(np.array([place.get(label, -1) for label in labels])[own])
-        # A level more, the last, stands for unknown categories: they are part of what the rule
-        # excludes categories from, and worth nothing in a score.
-        boxes = tuple(
-            tuple(
-                allowed if column.is_ordered else np.append(allowed, _is_exclusion(allowed))
-                for allowed, column in zip(box, self._columns, strict=True)
-            )
-            for box in self._subgroup.boxes
-        )
-        terms = tuple(
-            term if column.is_ordered else np.append(term, 0.0)
-            for term, column in zip(self._subgroup.terms, self._columns, strict=False)
-        )
-        rule = self._subgroup._replace(boxes=boxes, terms=terms)
-        return rule.contains(np.stack(codes, axis=1), np.stack(numbers, axis=1))
+            levels.append((column, own, labels))
+        check_consistent_length(*(own for _, own, _ in levels))
+        n_rows = len(levels[0][1])
+        if self._subgroup.terms:
+            score = np.zeros(n_rows)
+            for (column, own, labels), term in zip(levels, self._subgroup.terms, strict=True):
+                score += column.worth(term, labels)[own]
+            return np.asarray(score > self._subgroup.threshold)
+        found = np.zeros(n_rows, dtype=bool)
+        for box in self._subgroup.boxes:
+            inside = np.ones(n_rows, dtype=bool)
+            for (column, own, labels), allowed in zip(levels, box, strict=True):
+                if not allowed.all():
+                    inside &= column.allows(allowed, labels)[own]
+            found |= inside
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -695,16 +733,16 @@ def _box_text(box: Any, columns: Sequence[_Column], sizes: Sequence[Float]) -> s
 def _levels_text(column: _Column, allowed: NDArray[np.bool_], size: Float) -> str:
     """Return a condition on one attribute in words."""
     if column.is_ordered:
-        first, last = np.flatnonzero(allowed)[[0, -1]]
         # The shortest text that is the very number.
         low, high = (
-            np.format_float_positional(float(column.labels[i]), trim="-") for i in (first, last)
+            "" if i is None else np.format_float_positional(float(column.labels[i]), trim="-")
+            for i in _named_ends(allowed)
         )
-        if first == last and (len(allowed) == 2 or 0 < first < len(allowed) - 1):
+        if low == high:
             return f"{column.name} = {low}"
-        if first == 0:
+        if not low:
             return f"{column.name} <= {high}"
-        if last == len(allowed) - 1:
+        if not high:
             return f"{column.name} >= {low}"
         return f"{low} <= {column.name} <= {high}"
     if _is_exclusion(allowed):
@@ -713,6 +751,18 @@ def _levels_text(column: _Column, allowed: NDArray[np.bool_], size: Float) -> st
             return f"{column.name} is neither {others[0]} nor {others[1]}"
         return f"{column.name} is {'not' if len(others) == 1 else 'none of'} {_joined(others)}"
     return f"{column.name} is {_joined(_listed_names(column, allowed, size))}"
+
+
+def _named_ends(allowed: NDArray[np.bool_]) -> tuple[int | None, int | None]:
+    """Return the first and the last level of an interval; None where it is open.
+
+    It is open where it holds the lowest or the highest known number, but for one number of two.
+    """
+    first, last = (int(i) for i in np.flatnonzero(allowed)[[0, -1]])
+    highest = len(allowed) - 1
+    if first == last and highest == 1:
+        return first, last
+    return (first if first > 0 else None), (last if last < highest else None)
 
 
 def _is_exclusion(allowed: NDArray[np.bool_]) -> bool:

@@ -10,8 +10,10 @@ import pandas as pd
 import polars as pl
 import pytest
 from helpers import counted_rate
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
 
 from fairlearnkit import (
     AllOf,
@@ -324,6 +326,18 @@ def test_inputs_agree():
     assert [r.group for r in by_code.rates[::4]] == [0, 1]
 
 
+@pytest.mark.parametrize("kind", [np.uint64, np.int8, str])
+def test_types_of_codes_do_not_matter(kind):
+    """Groups are the same groups in any type, with scores and in several columns too."""
+    frame, y, score, pred = people()
+    codes = np.column_stack([frame["sex"] == "m", frame["age"] == "old"]).astype(int)
+    expected, found = (
+        audit(y, pred, sensitive_features=values, y_score=score)
+        for values in (codes, codes.astype(kind))
+    )
+    assert str(found) == str(expected)
+
+
 def test_weights_are_not_repeated_rows():
     """Weights give the rates of repeated rows, but not their precision: a row is one person."""
     frame, y, _, pred = people(500)
@@ -338,17 +352,20 @@ def test_weights_are_not_repeated_rows():
 
 def test_zero_weights_are_removed_rows():
     """Rows of weight 0 change nothing, with equal weights and with others."""
-    frame, y, _, pred = people(500)
+    frame, y, score, pred = people(500)
     kept = np.arange(500) % 3 > 0
     for weight in (np.ones(500), np.random.default_rng(0).uniform(0.5, 2, 500)):
-        with_zeros = audit(y, pred, sensitive_features=frame, sample_weight=weight * kept)
+        with_zeros = audit(
+            y, pred, sensitive_features=frame, y_score=score, sample_weight=weight * kept
+        )
         without = audit(
-            y[kept], pred[kept], sensitive_features=frame[kept], sample_weight=weight[kept]
+            y[kept],
+            pred[kept],
+            sensitive_features=frame[kept],
+            y_score=score[kept],
+            sample_weight=weight[kept],
         )
-        np.testing.assert_allclose(
-            [(r.value, r.lower, r.p_value) for r in with_zeros.rates],
-            [(r.value, r.lower, r.p_value) for r in without.rates],
-        )
+        assert with_zeros.to_dict() == without.to_dict()
 
 
 def test_scores():
@@ -596,6 +613,45 @@ def test_groups_given_count():
         np.testing.assert_allclose(*total)
 
 
+def test_strata_reach_the_decisions():
+    """An estimator that decides by strata is audited on them, in a pipeline too."""
+    X, y, group = make_group_classification(600, random_state=0)
+    stratum = np.where(np.arange(600) % 2, "u", "v")
+    rule = GroupThresholdClassifier(LogisticRegression(), DemographicParity(max_difference=0.0))
+    rule.fit(X, y, sensitive_features=group, control_features=stratum)
+    known = {"sensitive_features": group, "control_features": stratum}
+    decided = rule.decision_probability(X, **known)
+    expected = audit(y, decided, sensitive_features=group).to_dict()
+    for estimator in (rule, make_pipeline("passthrough", FrozenEstimator(rule))):
+        assert audit_estimator(estimator, X, y, **known).to_dict() == expected
+    # Who decides without strata is not passed any.
+    plain = LogisticRegression().fit(X, y)
+    with_strata = audit_estimator(plain, X, y, **known)
+    assert (
+        with_strata.to_dict() == audit_estimator(plain, X, y, sensitive_features=group).to_dict()
+    )
+    with pytest.raises(ValueError, match="Pass control_features= to this method too"):
+        audit_estimator(rule, X, y, sensitive_features=group)
+
+
+def test_scores_of_unnamed_classes_are_left_out():
+    """Columns of probabilities that nobody names are no scores."""
+
+    class Nameless:
+        """A classifier without `classes_`."""
+
+        def predict(self, X):
+            return (X[:, 0] > 0).astype(int)
+
+        def predict_proba(self, X):
+            return np.full((len(X), 2), 0.5)
+
+    X, y, group = make_group_classification(200, random_state=0)
+    report = audit_estimator(Nameless(), X, y, sensitive_features=group)
+    assert report.scores == ()
+    assert report.to_dict() == audit(y, Nameless().predict(X), sensitive_features=group).to_dict()
+
+
 def test_missing_groups_are_what_they_are_for_the_estimator():
     """An estimator that made them a group has them audited, scored and drawn as one."""
     X, y, group = make_group_classification(600, random_state=0)
@@ -683,7 +739,8 @@ def test_measurements_where_asked_for():
         ({"y_score": [0.1, 0.2, np.nan, 0]}, "y_score must not have missing values, got 1 of 4"),
         ({"y_true": np.ma.masked_array([0, 1, 1, 0], mask=[1, 0, 0, 0])}, "got 1 of 4 masked"),
         ({"criteria": "dp"}, "criteria must be a criterion or a sequence of them, got 'dp'"),
-        ({"confidence": 1.0}, r"confidence must be in \(0, 1\), got 1.0"),
+        ({"confidence": 1.0}, r"confidence must be in \(0.5, 1\), got 1.0"),
+        ({"confidence": 0.5}, r"confidence must be in \(0.5, 1\), got 0.5"),
         ({"confidence": "high"}, "confidence must be"),
         ({"power": 0}, r"power must be in \(0, 1\)"),
         ({"max_difference": 2}, "max_difference must be"),
@@ -696,6 +753,8 @@ def test_measurements_where_asked_for():
         ({"sensitive_features": ["a", "b", None, "a"]}, "missing values"),
         ({"sensitive_features": [[1, 1], [2, 2], [3, 3], [1, 2]]}, "at most 4 groups, got 9"),
         ({"max_groups": 1}, "max_groups must be"),
+        ({"max_columns": 0}, "max_columns must be a whole number of 1 or more, got 0"),
+        ({"max_columns": 2.5}, "max_columns must be"),
         ({"missing": "drop"}, "missing must be"),
         ({"sample_weight": [-1, 1, 1, 1]}, "sample_weight must be >= 0"),
     ],
@@ -714,6 +773,73 @@ def test_many_groups_where_asked_for():
         warnings.simplefilter("ignore", DegenerateGroupWarning)
         report = audit([0, 1, 1, 0], [0, 1, 0, 1], sensitive_features=groups, max_groups=9)
     assert report.attributes == ("column 0", "column 1", "column 0 x column 1")
+
+
+@pytest.mark.parametrize(
+    ("counts", "decision"),
+    [
+        ([(2000, 5), (10000, 95), (500, 100)], "exceeds"),
+        ([(200_000, 20), (300_000, 10), (2000, 1)], "within"),
+    ],
+)
+def test_rare_decisions(counts, decision):
+    """Gaps between rare rates that are many standard errors from the bound have a verdict too."""
+    groups = np.repeat([0, 1, 2], [n for n, _ in counts])
+    y_pred = np.concatenate([np.repeat([1, 0], [k, n - k]) for n, k in counts])
+    report = audit(
+        np.arange(len(groups)) % 2,
+        y_pred,
+        sensitive_features=groups,
+        criteria=DemographicParity(max_difference=0.05),
+    )
+    assert report.criteria[0].decision == decision
+
+
+def test_columns_taken_together():
+    """Up to `max_columns`: the same numbers as of all, for any number of columns and values."""
+    rng = np.random.default_rng(0)
+    y, pred = rng.integers(2, size=(2, 500))
+    columns = pd.DataFrame(rng.integers(2, size=(500, 4)), columns=list("abcd"))
+    rates = {}
+    for most in (None, 2, 9):
+        report = audit(
+            y,
+            pred,
+            sensitive_features=columns,
+            criteria=DemographicParity(),
+            max_columns=most,
+        )
+        rates[most] = {(r.attribute, r.group, r.rate): (r.value, r.lower) for r in report.rates}
+    assert rates[9] == rates[None]
+    assert len({attribute for attribute, _, _ in rates[None]}) == 15
+    few = {key: found for key, found in rates[None].items() if key[0].count(" x ") < 2}
+    assert rates[2] == few
+    # More intersections than numbers can tell apart, none of which is asked for.
+    many = rng.integers(20, size=(500, 20))
+    report = audit(y, pred, sensitive_features=many, criteria=DemographicParity(), max_columns=1)
+    assert report.attributes == tuple(f"column {i}" for i in range(20))
+    group = report.rates[-1].group
+    assert report.rates[-1].value == np.mean((y != pred)[many[:, -1] == group])
+
+
+def test_many_columns_want_to_be_asked_for():
+    """Attributes double with each column: an error that says how many, and what to do."""
+    y, columns = np.arange(80) % 2, np.arange(800).reshape(80, 10) % 2
+    message = r"at most 6 columns .* got 10, that is 1,023 .* max_columns=2 .* \(55\), or search"
+    with pytest.raises(ValueError, match=message):
+        audit(y, y, sensitive_features=columns)
+    many = np.arange(2000).reshape(200, 10)
+    with pytest.raises(
+        ValueError, match=r"values into classes, take fewer .*, or search"
+    ) as error:
+        audit(
+            np.arange(200) % 2,
+            many[:, 0] > 0,
+            sensitive_features=many,
+            max_columns=10,
+            max_groups=10**30,
+        )
+    assert "pass max_groups" not in str(error.value)
 
 
 def test_conditions_on_levels_are_refused():

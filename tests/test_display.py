@@ -18,6 +18,7 @@ from sklearn.tree import DecisionTreeClassifier
 from fairlearnkit import (
     AllOf,
     Capacity,
+    ConstrainedLogisticRegression,
     ConvexRates,
     CostFrontier,
     DemographicParity,
@@ -26,6 +27,7 @@ from fairlearnkit import (
     FalsePositiveRateParity,
     GroupThresholdClassifier,
     MinimumRate,
+    audit,
 )
 from fairlearnkit._kernels.moments import group_rates as rates_of
 from fairlearnkit._kernels.moments import violations
@@ -246,23 +248,43 @@ def test_rates_and_counts():
     assert f"0 ({positives[0]:,})" in ticks
 
 
-def test_weighted_rates_have_wider_intervals():
-    """Weights that differ count as fewer rows (Kish)."""
-    decided = DecisionTreeClassifier(max_depth=2).fit(X, Y).predict(X)
+@pytest.mark.parametrize("weight", [None, WEIGHT, WEIGHT**4, (WEIGHT > 0.8).astype(float)])
+@pytest.mark.parametrize("is_sure", [True, False])
+def test_intervals_are_those_of_the_audit(weight, is_sure):
+    """Of probabilities and weights too: one picture, whichever way it is made."""
+    y_pred = LogisticRegression().fit(X, Y).predict_proba(X)[:, 1]
+    y_pred = (y_pred > 0.5).astype(int) if is_sure else y_pred
+    given = {"sensitive_features": GROUPS, "sample_weight": weight}
+    display = GroupRatesDisplay.from_predictions(Y, y_pred, **given)
+    other = audit(Y, y_pred, **given).plot()
+    assert list(display.rates.rates) == list(other.rates.rates)
+    for name in display.rates.rates:
+        np.testing.assert_array_equal(display.count[name], other.count[name])
+        for here, there in (
+            (display.rates[name], other.rates[name]),
+            (display.lower[name], other.lower[name]),
+            (display.upper[name], other.upper[name]),
+        ):
+            np.testing.assert_allclose(here, there, rtol=1e-12)
+
+
+def test_weights_widen_intervals_and_probabilities_narrow_them():
+    """Uneven weights are as good as fewer rows; probabilities vary less than decisions."""
+    score = LogisticRegression().fit(X, Y).predict_proba(X)[:, 1]
     given = {"sensitive_features": GROUPS, "rates": SELECTION_RATE}
-    ones = GroupRatesDisplay.from_predictions(Y, decided, sample_weight=np.ones(len(Y)), **given)
-    plain = GroupRatesDisplay.from_predictions(Y, decided, **given)
-    np.testing.assert_allclose(ones.lower["selection_rate"], plain.lower["selection_rate"])
-    display = GroupRatesDisplay.from_predictions(Y, decided, sample_weight=WEIGHT, **given)
-    rate = display.rates["selection_rate"]
-    limit = display.upper["selection_rate"]
-    z = 1.959963984540054
-    effective = [WEIGHT[g == GROUPS].sum() ** 2 / (WEIGHT[g == GROUPS] ** 2).sum() for g in (0, 1)]
-    np.testing.assert_allclose(limit - rate, z * np.sqrt(limit * (1 - limit) / effective))
+
+    def width(y_pred, weight):
+        display = GroupRatesDisplay.from_predictions(Y, y_pred, sample_weight=weight, **given)
+        return display.upper["selection_rate"] - display.lower["selection_rate"]
+
+    decided = (score > 0.5).astype(int)
+    np.testing.assert_allclose(width(decided, np.full(len(Y), 3.0)), width(decided, None))
+    assert (width(decided, WEIGHT**4) > 1.2 * width(decided, None)).all()
+    assert (width(score, None) < 0.8 * width(decided, None)).all()
 
 
 def test_rows_without_weight_are_not_counted():
-    """A row of weight 0 is no row that a rate is taken over."""
+    """A row of weight 0 is no row that a rate, a histogram or a curve is taken over."""
     decided = DecisionTreeClassifier(max_depth=2).fit(X, Y).predict(X)
     kept = np.arange(len(Y)) % 4 > 0
     given = {"rates": SELECTION_RATE}
@@ -274,6 +296,15 @@ def test_rows_without_weight_are_not_counted():
     )
     for found, expected in ((display.count, alone.count), (display.lower, alone.lower)):
         np.testing.assert_allclose(found["selection_rate"], expected["selection_rate"])
+    score = X[:, 0] + 100.0 * ~kept
+    scores = ScoreDistributionDisplay.from_predictions(
+        score, sensitive_features=GROUPS, sample_weight=kept.astype(float)
+    )
+    alone = ScoreDistributionDisplay.from_predictions(score[kept], sensitive_features=GROUPS[kept])
+    assert scores.count == alone.count
+    np.testing.assert_array_equal(scores.edges, alone.edges)
+    for label in alone.shares:
+        np.testing.assert_allclose(scores.shares[label], alone.shares[label])
 
 
 def test_many_groups_on_small_axes():
@@ -295,6 +326,28 @@ def test_many_groups_on_small_axes():
     np.testing.assert_array_equal(np.argsort(place), np.argsort(rates))
 
 
+@pytest.mark.parametrize("n_groups", [60, 300])
+def test_pictures_of_very_many_groups(n_groups):
+    """They are no higher than can be looked at, drawn at once, and their text is free of bars."""
+    rng = np.random.default_rng(0)
+    n = 20 * n_groups
+    groups, y, decided = np.arange(n) % n_groups, rng.integers(2, size=n), rng.integers(2, size=n)
+    display = GroupRatesDisplay.from_predictions(y, decided, sensitive_features=groups)
+    assert display.figure_.get_figheight() <= 20
+    display.figure_.draw_without_rendering()
+    headings = list(display.headings_.values())
+    for (rate, (bars,)), heading in zip(display.errorbars_.items(), headings, strict=True):
+        drawn = bars.lines[0].get_xydata()
+        order = np.argsort(-drawn[:, 1])
+        np.testing.assert_array_equal(drawn[order, 0], np.sort(display.rates[rate]))
+        top = display.ax_.transData.transform((0, drawn[:, 1].max()))[1]
+        assert heading.get_window_extent().y0 > top
+    boxes = [text.get_window_extent() for text in display.ax_.get_yticklabels()]
+    boxes = sorted([*boxes, *(text.get_window_extent() for text in headings)], key=lambda b: b.y0)
+    assert len(boxes) == 3 * 4
+    assert all(a.y1 <= b.y0 + 1 for a, b in pairwise(boxes))
+
+
 def test_no_two_groups_look_alike():
     """A colour that comes again comes with another marker."""
     looks = {(_color(i), _marker(i)) for i in range(40)}
@@ -309,6 +362,20 @@ def test_expected_rates_of_an_estimator(thresholds):
         display = GroupRatesDisplay.from_estimator(estimator, WITH_GROUP, Y, rates=SELECTION_RATE)
         gap = demographic_parity_difference(Y, p, sensitive_features=GROUPS)
         assert display.rates.difference["selection_rate"] == pytest.approx(gap)
+
+
+def test_strata_of_an_estimator():
+    """An estimator fitted with strata decides by them, and is drawn."""
+    strata = np.arange(len(Y)) % 3
+    clf = GroupThresholdClassifier(LogisticRegression(), DemographicParity(max_difference=0.05))
+    given = {"sensitive_features": GROUPS, "control_features": strata}
+    clf.fit(X, Y, **given)
+    p = clf.decision_probability(X, **given)
+    display = GroupRatesDisplay.from_estimator(clf, X, Y, rates=SELECTION_RATE, **given)
+    expected = group_rates(Y, p, sensitive_features=GROUPS, rates=SELECTION_RATE)
+    np.testing.assert_allclose(display.rates["selection_rate"], expected["selection_rate"])
+    with pytest.raises(ValueError, match="control_features="):
+        GroupRatesDisplay.from_estimator(clf, X, Y, sensitive_features=GROUPS)
 
 
 def test_text_fits_small_pictures():
@@ -519,6 +586,51 @@ def test_bad_scores(score, match):
         GroupROCDisplay.from_predictions([0, 1], score, sensitive_features=[0, 1])
     with pytest.raises(ValueError, match=match if len(score) == 2 else "one value per row"):
         ScoreDistributionDisplay.from_predictions(score, sensitive_features=[0, 1])
+
+
+def test_the_positive_label_of_an_estimator():
+    """Scores, curves and operating points are of the label that the estimator accepts."""
+    told = np.array(["bad", "good"])[Y]
+    clf = ConstrainedLogisticRegression(DemographicParity(max_difference=0.1), pos_label="bad")
+    clf.fit(X, told, sensitive_features=GROUPS)
+    display = GroupROCDisplay.from_estimator(clf, X, told, sensitive_features=GROUPS)
+    decided = clf.predict(X) == "bad"
+    for label, (false, true) in display.operating.items():
+        inside = label == GROUPS
+        assert true == pytest.approx(decided[inside & (told == "bad")].mean())
+        assert false == pytest.approx(decided[inside & (told == "good")].mean())
+    scores = ScoreDistributionDisplay.from_estimator(clf, X, sensitive_features=GROUPS)
+    assert scores.score_name == "predicted probability of bad"
+    other = ScoreDistributionDisplay.from_estimator(
+        clf, X, sensitive_features=GROUPS, pos_label="good"
+    )
+    assert other.score_name == "predicted probability of good"
+
+
+@pytest.mark.parametrize(
+    ("y", "match"),
+    [
+        (np.where(Y == 1, "yes", "no"), r"classes that the estimator knows, \[0, 1\]"),
+        (Y + 5, r"classes that the estimator knows, \[0, 1\], got \[5, 6\]"),
+        (np.where(np.arange(len(Y)) < 3, np.nan, Y), "y must not have missing values, got 3 of"),
+        (Y[:10], "inconsistent numbers of samples"),
+        (np.ones(len(Y), dtype=int), "rows of both labels in a group"),
+    ],
+)
+def test_labels_that_no_curve_can_be_of(thresholds, y, match):
+    """Labels are checked before they are drawn: nothing unknown counts as negative."""
+    learner = LogisticRegression().fit(WITH_GROUP, Y)
+    for estimator, given in ((thresholds, {}), (learner, {"sensitive_features": GROUPS})):
+        with pytest.raises(ValueError, match=match):
+            GroupROCDisplay.from_estimator(estimator, WITH_GROUP, y, **given)
+
+
+def test_missing_labels_of_predictions():
+    """A missing label is told as one, however it is written."""
+    for missing in (np.nan, None):
+        y = np.array([1, 0, missing, 0], dtype=object)
+        with pytest.raises(ValueError, match="y_true must not have missing values, got 1 of 4"):
+            GroupROCDisplay.from_predictions(y, [0.1, 0.2, 0.3, 0.4], sensitive_features=[0] * 4)
 
 
 def test_a_positive_label_that_is_not_there():

@@ -275,19 +275,32 @@ def test_probabilities_in_one_column(labels, pos_label):
             assert metric(y_true, soft, **data) == pytest.approx(expected, abs=1e-14)
 
 
-@pytest.mark.parametrize("kind", ["minus one", "other integers"])
+@pytest.mark.parametrize("kind", ["minus one", "other integers", "strings"])
 def test_probabilities_in_one_column_need_labels_zero_and_one(kind):
-    """With other labels it is not said which of them the probability is of."""
+    """With other labels it is not said which of them the probability is of: two columns say it."""
     y_true = [LABELS[kind][i] for i in Y_TRUE]
-    with pytest.raises(ValueError, match=r"^Labels must be of two kinds, got \d+: "):
-        demographic_parity_difference(y_true, [0.5, *Y_PRED[1:]], sensitive_features=SEX)
+    soft = np.array([0.5, *Y_PRED[1:]])
+    with pytest.raises(ValueError, match=r"needs labels 0 and 1, got .* shape \(n_samples, 2\)"):
+        demographic_parity_difference(y_true, soft, sensitive_features=SEX)
+    both = np.column_stack([1 - soft, soft])
+    expected = demographic_parity_difference(Y_TRUE, soft, sensitive_features=SEX)
+    assert demographic_parity_difference(y_true, both, sensitive_features=SEX) == expected
 
 
-def test_probabilities_beside_string_labels():
+def test_numbers_beside_string_labels():
     """Numbers and words are two kinds of labels."""
-    y_true = ["yes" if y else "no" for y in Y_TRUE]
     with pytest.raises(ValueError, match=r"^y_true and y_pred must have the same kind of labels"):
-        demographic_parity_difference(y_true, np.array(Y_PRED) / 2, sensitive_features=SEX)
+        demographic_parity_difference(
+            ["yes" if y else "no" for y in Y_TRUE], Y_PRED, sensitive_features=SEX
+        )
+
+
+def test_one_column_of_a_matrix():
+    """A column may come as a matrix of one, as labels may."""
+    for values in (np.array(Y_PRED), np.random.default_rng(0).random(len(Y_PRED))):
+        expected = demographic_parity_difference(Y_TRUE, values, sensitive_features=SEX)
+        found = demographic_parity_difference(Y_TRUE, values[:, None], sensitive_features=SEX)
+        assert found == expected
 
 
 def test_single_precision_probabilities():

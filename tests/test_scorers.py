@@ -207,6 +207,42 @@ def test_an_explicit_request_is_kept(request_):
     assert (swapped == scorer(clf, WITH_GROUP, Y)) is not request_
 
 
+@pytest.mark.usefixtures("routing")
+def test_strata_by_routing():
+    """Scorers pass strata on to decisions that need them; groups are compared over all rows."""
+    stratum = np.where(np.arange(len(Y)) % 2, "u", "v")
+    known = {"sensitive_features": GROUPS, "control_features": stratum}
+    asked = dict.fromkeys(known, True)
+    search = GridSearchCV(
+        thresholds().set_fit_request(**asked),
+        {"constraint__max_difference": [0.0, 0.2]},
+        cv=2,
+        scoring={"accuracy": accuracy_scorer(), "disparity": disparity_scorer(PARITY)},
+        refit="disparity",
+        error_score="raise",
+    )
+    search.fit(X, Y, **known)
+    for fold, (train, test) in enumerate(StratifiedKFold(2).split(X, Y)):
+        given, held_out = ({k: v[rows] for k, v in known.items()} for rows in (train, test))
+        clf = thresholds(DemographicParity(max_difference=0.0)).fit(X[train], Y[train], **given)
+        p = clf.decision_probability(X[test], **held_out)
+        gap = demographic_parity_difference(Y[test], p, sensitive_features=GROUPS[test])
+        assert search.cv_results_[f"split{fold}_test_disparity"][0] == -gap
+        right = p[np.arange(len(test)), Y[test]].mean()
+        assert search.cv_results_[f"split{fold}_test_accuracy"][0] == pytest.approx(right)
+    reduction = ReductionClassifier(LogisticRegression(), DemographicParity(max_difference=0.1))
+    found = cross_validate(
+        reduction.set_fit_request(**asked),
+        X,
+        Y,
+        cv=2,
+        scoring=disparity_scorer(PARITY),
+        params=known,
+        error_score="raise",
+    )
+    assert np.isfinite(found["test_score"]).all()
+
+
 # Whole searches
 
 
@@ -429,16 +465,18 @@ def test_clones_pickles_and_prints(made):
 
 @pytest.mark.usefixtures("routing")
 def test_requests_are_kept_in_clones():
-    """Groups are requested by default; other requests can be set, and clones keep them."""
+    """Groups and strata are requested by default; other requests can be set and are kept."""
     scorer = disparity_scorer(PARITY)
     assert scorer.get_metadata_routing().score.requests == {
         "sensitive_features": True,
+        "control_features": True,
         "sample_weight": None,
     }
     scorer.set_score_request(sensitive_features="sex", sample_weight=True)
     for other in (scorer, clone(scorer), pickle.loads(pickle.dumps(scorer))):
         assert other.get_metadata_routing().score.requests == {
             "sensitive_features": "sex",
+            "control_features": True,
             "sample_weight": True,
         }
 

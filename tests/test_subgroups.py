@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from itertools import combinations_with_replacement
 
 import numpy as np
 import pandas as pd
@@ -13,9 +14,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from fairlearnkit import audit_subgroups
+from fairlearnkit._kernels.subgroup_search import Subgroup
 from fairlearnkit.constraints import FALSE_NEGATIVE_RATE, FALSE_POSITIVE_RATE, SELECTION_RATE
 from fairlearnkit.datasets import load_adult
-from fairlearnkit.subgroups import _Column, _levels_text, _p_value, _tested_rows
+from fairlearnkit.subgroups import SubgroupRule, _Column, _levels_text, _p_value, _tested_rows
 
 
 def people(seed, n):
@@ -259,6 +261,20 @@ def test_conditions_in_words(labels, chosen, text):
     assert _levels_text(column, allowed, np.arange(len(labels))[::-1]) == text
 
 
+@pytest.mark.parametrize("levels", [[18, 19, 20.5, 30], [0, 1], [5]])
+def test_a_rule_is_what_its_words_say(levels):
+    """Numbers between, below and above known ones are in where the words say so."""
+    column = _Column("x", levels, is_ordered=True, centre=20.0, scale=2.0)
+    values = np.unique([*levels, *np.linspace(-1, 35, 73)])
+    for first, last in combinations_with_replacement(range(len(levels)), 2):
+        allowed = (np.arange(len(levels)) >= first) & (np.arange(len(levels)) <= last)
+        found = Subgroup("by hand", 1.0, ((allowed,),))
+        rule = SubgroupRule._of(found, [column], [np.ones(len(levels))])
+        words = rule.text.replace(" = ", " == ").replace("everyone", "True")
+        expected = [eval(words, {"x": value}) for value in values]
+        np.testing.assert_array_equal(rule.contains(values), expected)
+
+
 def test_nothing_differs():
     """Where all decisions are alike there is no subgroup, and no test."""
     found = audit_subgroups([0, 1] * 20, [1] * 40, sensitive_features=list("ab") * 20)
@@ -278,6 +294,24 @@ def test_rules_on_new_people():
         found.rule.contains(new[["sex"]])
     with pytest.raises(ValueError, match="missing"):
         found.rule.contains(new.assign(sex=["m", None, "f"]))
+    with pytest.raises(ValueError, match="age must hold numbers"):
+        found.rule.contains(new.assign(age="old"))
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        found.rule.contains({"sex": ["m"], "age": [50, 51], "sector": ["none"]})
+
+
+@pytest.mark.parametrize("oracle", ["conjunction", "linear"])
+def test_categories_written_in_another_way(oracle):
+    """Where no category is known, as with numbers in place of text, nobody would be in: raise."""
+    rng = np.random.default_rng(0)
+    code = rng.choice(["1", "2", "3"], 2000)
+    pred = (rng.random(2000) < np.where(code == "2", 0.8, 0.3)).astype(int)
+    found = audit_subgroups(
+        rng.integers(2, size=2000), pred, sensitive_features={"code": code}, oracles=[oracle]
+    )
+    np.testing.assert_array_equal(found.rule.contains({"code": ["2", "1"]}), [True, False])
+    with pytest.raises(ValueError, match=r"\['1', '2', '3'\], got \[1, 2, 3\]"):
+        found.rule.contains({"code": np.sort(code.astype(int))})
 
 
 @pytest.mark.parametrize(

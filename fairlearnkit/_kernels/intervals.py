@@ -39,7 +39,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq, toms748
-from scipy.special import betainc, betaincinv, ndtr, ndtri, rel_entr
+from scipy.special import betainc, betainccinv, betaincinv, ndtr, ndtri, rel_entr
 from scipy.stats import hypergeom
 
 Float = NDArray[np.float64]
@@ -52,6 +52,8 @@ _TAIL = 8.5
 _ADDED_ROWS = 3.84
 # Standard errors beyond which no statistic is told from another.
 _FARTHEST = 40.0
+# The same for gaps: from about 20 on SciPy's inverse beta function has no value for some counts.
+_FARTHEST_GAP = 15.0
 # Times as many rows as nobody will ever have.
 _NEVER = 1e15
 # What rounding may leave of a variance or a distance of 0.
@@ -218,9 +220,14 @@ def noise_floor(
     float
         Mean disparity over binomial draws of the rates.
     """
+    return float(np.mean([disparity(drawn) for drawn in _drawn(rate, count, rng, n_draws)]))
+
+
+def _drawn(rate: Float, count: Float, rng: np.random.Generator, n_draws: int = 1000) -> Float:
+    """Return observed rates where the true ones are as given, shape ``(n_draws, n_rates)``."""
     whole = np.maximum(np.rint(count), 1).astype(np.int64)
-    draws = rng.binomial(whole, np.clip(rate, 0.0, 1.0), size=(n_draws, len(rate))) / whole
-    return float(np.mean([disparity(drawn) for drawn in draws]))
+    drawn: Float = rng.binomial(whole, np.clip(rate, 0.0, 1.0), (n_draws, len(whole))) / whole
+    return drawn
 
 
 def minimum_detectable_difference(
@@ -587,6 +594,73 @@ def rates_of_draws(
     return np.asarray(rate.transpose(0, 2, 1))
 
 
+def disparities(rates: Float) -> tuple[Float, Float]:
+    """Return the largest difference and the smallest ratio along the last axis; 0/0 is 1.
+
+    Of rates that are defined; NaN where these are fewer than two.
+    """
+    known = np.isfinite(rates)
+    some = known.sum(axis=-1) > 1
+    low = np.where(known, rates, np.inf).min(axis=-1)
+    high = np.where(known, rates, -np.inf).max(axis=-1)
+    low, high = np.where(some, low, np.nan), np.where(some, high, np.nan)
+    return high - low, _ratio(low, high)
+
+
+def _ratio(low: Float, high: Float) -> Float:
+    """Return ratios of rates; 0/0 is 1."""
+    found: Float = np.divide(low, high, out=np.ones_like(low), where=high != 0)
+    return found
+
+
+def equal_noise_floor(
+    found: Rates, share: Float, *, to_overall: bool = False, is_ratio: bool = False
+) -> float:
+    """Return the disparity that units with equal true rates would show on average.
+
+    As `noise_floor`, with the common rates of all units for the true ones: by `expected_range`
+    for the range of one rate over many rows, else by draws from a fixed seed.
+
+    Parameters
+    ----------
+    found : Rates
+        Observed rates; those over no rows are left out.
+    share : ndarray of shape (n_rates, n_units)
+        Share of each unit in the weight that the overall rate is taken over.
+    to_overall : bool, default=False
+        Whether units are compared with all, rather than with each other.
+    is_ratio : bool, default=False
+        Whether to return the smallest ratio, rather than the largest difference.
+
+    Returns
+    -------
+    float
+        Mean over draws of the worst of the rates, in [0, 1].
+    """
+    known = found.effective > 0
+    common = np.sum(np.where(known, found.rate, 0.0) * share, axis=1)
+    rows = found.effective[0][known[0]]
+    is_normal = rows.min(initial=np.inf) * min(common[0], 1 - common[0]) >= _FEW
+    if len(common) == 1 and not to_overall and not is_ratio and is_normal:
+        return float(expected_range(common[0], found.effective[0]))
+    rng = np.random.default_rng(0)
+    by_rate = []
+    for r, rate in enumerate(common):
+        drawn = _drawn(np.array(rate), found.effective[r, known[r]], rng)
+        low, high = drawn.min(axis=1), drawn.max(axis=1)
+        centre = low
+        if to_overall:
+            centre = drawn @ share[r, known[r]] / share[r, known[r]].sum()
+            # A mean of rates is between them, up to rounding.
+            centre = np.clip(centre, low, high)
+        if is_ratio:
+            by_rate.append(np.minimum(_ratio(low, centre), _ratio(centre, high)))
+        else:
+            by_rate.append(np.maximum(high - centre, centre - low))
+    worst = np.min(by_rate, axis=0) if is_ratio else np.max(by_rate, axis=0)
+    return float(worst.mean())
+
+
 def exact_interval(
     rate: ArrayLike,
     count: ArrayLike,
@@ -632,7 +706,8 @@ def exact_interval(
 def _clopper_pearson(successes: Float, n: Float, level: float) -> tuple[Float, Float]:
     failures = n - successes
     lower = betaincinv(np.maximum(successes, 1e-9), failures + 1, level)
-    upper = betaincinv(successes + 1, np.maximum(failures, 1e-9), 1 - level)
+    # Not by 1 - level, which is 1 for levels below 1e-16.
+    upper = betainccinv(successes + 1, np.maximum(failures, 1e-9), level)
     return np.where(successes > 0, lower, 0.0), np.where(failures > 0, upper, 1.0)
 
 
@@ -759,54 +834,6 @@ def _standardised(distance: Float, error: Float) -> Float:
     return np.where(error > _ROUNDING, distance / unit, rounded)
 
 
-def ratio_interval(
-    rate: ArrayLike,
-    count: ArrayLike,
-    other_rate: ArrayLike,
-    other_count: ArrayLike,
-    confidence: float = 0.95,
-    *,
-    critical: float | None = None,
-) -> tuple[Float, Float]:
-    """Return the interval of ``rate / other_rate`` by inverting the score test [7]_.
-
-    Parameters
-    ----------
-    rate, count : array-like
-        Observed rate of a group, in [0, 1], and rows that it is taken over, >= 0.
-    other_rate, other_count : array-like
-        The same of another, independent group.
-    confidence : float, default=0.95
-        Two-sided, in (0, 1).
-    critical : float, default=None
-        Standard errors to either side, in place of those of the confidence.
-
-    Returns
-    -------
-    lower, upper : ndarray
-        In [0, inf]; the upper limit is infinite where the other rate is 0, the lower one 0 where
-        the rate is. NaN where a count is 0.
-    """
-    values = (rate, count, other_rate, other_count)
-    p, n, q, m = np.broadcast_arrays(*(np.asarray(v, dtype=float) for v in values))
-    known = (n > 0) & (m > 0)
-    c = float(ndtri(0.5 + confidence / 2)) if critical is None else critical
-    limits = []
-    for sign in (1.0, -1.0):
-        # t = ratio / (1 + ratio) is in [0, 1], and the statistic falls with it.
-        low, high = np.zeros(p.shape), np.ones(p.shape)
-        for _ in range(46):
-            middle = 0.5 * (low + high)
-            above = ratio_statistic(p, n, q, m, middle / (1 - middle)) >= sign * c
-            low, high = np.where(above, middle, low), np.where(above, high, middle)
-        limits.append(high / np.where(high < 1, 1 - high, 1.0))
-        end = 1 - 2.0**-40
-        limits[-1] = np.where(high > end, np.inf, limits[-1])
-    lower = np.where(p <= 0, 0.0, limits[0])
-    upper = np.where(q <= 0, np.inf, limits[1])
-    return np.where(known, lower, np.nan), np.where(known, upper, np.nan)
-
-
 def holm(p_values: ArrayLike) -> Float:
     """Return p-values adjusted for the chance of any false rejection [8]_; NaN stays NaN."""
     return _adjusted(p_values, lambda n: n - np.arange(n), np.maximum.accumulate)
@@ -871,6 +898,12 @@ class Comparisons(NamedTuple):
     def differences(self) -> Float:
         """The differences that count."""
         return self.scale * (self.rate - self.other_rate)
+
+    @property
+    def ratios(self) -> Float:
+        """The ratios that count, of the lower rate to the higher; 0/0 is 1."""
+        other = self.rate - self.differences if self.to_overall else self.other_rate
+        return _ratio(np.minimum(self.rate, other), np.maximum(self.rate, other))
 
     @property
     def errors(self) -> Float:
@@ -1053,6 +1086,42 @@ def counted_tails(
     return np.asarray(chance.cdf(count) - half), np.asarray(chance.sf(count) + half)
 
 
+def pooled_rate(rate: Float, count: Float, other_rate: Float, other_count: Float) -> Float:
+    """Return the rate of two groups together; NaN where either has no rows."""
+    known = (count > 0) & (other_count > 0)
+    total = np.where(known, count + other_count, np.nan)
+    found: Float = (rate * count + other_rate * other_count) / total
+    return found
+
+
+def equality_p_values(rate: Float, count: Float, other_rate: Float, other_count: Float) -> Float:
+    """Return p-values of equal true rates: score tests, and by counting where rows are few.
+
+    Normal tails are far too thin for the rare rates of small groups: there the p-value is that of
+    `counted_tails` at the least.
+
+    Parameters
+    ----------
+    rate, count, other_rate, other_count : ndarray of one shape
+        Observed rates and rows of independent groups.
+
+    Returns
+    -------
+    ndarray
+        Two-sided, in [0, 1]; NaN where a count is 0.
+    """
+    sides = rate, count, other_rate, other_count
+    p_value: Float = 2 * ndtr(-np.abs(difference_statistic(*sides)))
+    pooled = pooled_rate(*sides)
+    few = np.minimum(count, other_count) * np.minimum(pooled, 1 - pooled) < _FEW
+    size, other_size = np.rint(count[few]), np.rint(other_count[few])
+    counted = np.rint(rate[few] * size)
+    total = counted + np.rint(other_rate[few] * other_size)
+    tail = np.minimum(*counted_tails(counted, size, total, size + other_size))
+    p_value[few] = np.maximum(p_value[few], np.minimum(2 * tail, 1.0))
+    return p_value
+
+
 def clearest(
     events: Sequence[Comparisons], bound: float, level: float, *, is_ratio: bool
 ) -> tuple[int, int]:
@@ -1199,11 +1268,11 @@ def _gap_statistic(event: Comparisons, bound: float) -> float:
         limits = _gap_limits(event, abs(critical))
         return float(np.max(limits[0 if critical >= 0 else 1])) - bound
 
-    if above(_FARTHEST) >= 0:
-        return _FARTHEST
-    if above(-_FARTHEST) <= 0:
-        return -_FARTHEST
-    return float(toms748(above, -_FARTHEST, _FARTHEST, xtol=1e-10, maxiter=200))
+    if above(_FARTHEST_GAP) >= 0:
+        return _FARTHEST_GAP
+    if above(-_FARTHEST_GAP) <= 0:
+        return -_FARTHEST_GAP
+    return float(toms748(above, -_FARTHEST_GAP, _FARTHEST_GAP, xtol=1e-10, maxiter=200))
 
 
 def ratio_p_values(events: Sequence[Comparisons], bound: float) -> tuple[float, float]:
@@ -1341,7 +1410,7 @@ def detectable_gap(
         In [0, 1], in the direction of the gap that is seen; 1 where none would be.
     """
     p, n, q, m = comparison.sides
-    pooled = (n * p + m * q) / (n + m)
+    pooled = pooled_rate(p, n, q, m)
     test = _Test(0.0, level, False, kind, n_events, exceeds=True)
     sign = np.where(p >= q, 1.0, -1.0)
     low, high = 0.0, 1.0

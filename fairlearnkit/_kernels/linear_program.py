@@ -40,14 +40,11 @@ class ProgramSolution(NamedTuple):
     ----------
     x : ndarray of shape (n_variables,)
         The solution.
-    objective : float
-        ``cost @ x``.
     price : ndarray of shape (n_upper,)
         What one more unit of ``bound`` saves, >= 0.
     """
 
     x: Float
-    objective: float
     price: Float
 
 
@@ -88,11 +85,7 @@ def solve_linear_program(program: LinearProgram) -> ProgramSolution:
     if result.status != 0:
         msg = f"The linear programme was not solved (HiGHS: {result.message})"
         raise SolverError(msg)
-    return ProgramSolution(
-        x=result.x,
-        objective=float(result.fun),
-        price=np.maximum(-result.ineqlin.marginals, 0.0),
-    )
+    return ProgramSolution(x=result.x, price=np.maximum(-result.ineqlin.marginals, 0.0))
 
 
 # Values of two programmes that agree to this many units of cost are taken as equal: what the

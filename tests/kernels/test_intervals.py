@@ -5,11 +5,12 @@ import pytest
 from helpers import reproducible
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.optimize import minimize_scalar
-from scipy.stats import binom, ks_2samp, norm, studentized_range
+from scipy.optimize import brentq, minimize_scalar
+from scipy.stats import binom, fisher_exact, hypergeom, ks_2samp, norm, studentized_range
 
 from fairlearnkit._kernels.intervals import (
     CellMoments,
+    Rates,
     area_under_curve,
     benjamini_hochberg,
     bootstrap_cells,
@@ -20,7 +21,10 @@ from fairlearnkit._kernels.intervals import (
     detectable_gap,
     difference_p_values,
     difference_statistic,
+    disparities,
     effective_count,
+    equal_noise_floor,
+    equality_p_values,
     exact_gap_limits,
     exact_interval,
     exact_p_values,
@@ -33,7 +37,6 @@ from fairlearnkit._kernels.intervals import (
     pairs_critical_value,
     rates_of_cells,
     rates_of_draws,
-    ratio_interval,
     ratio_p_values,
     ratio_statistic,
     rows_needed,
@@ -135,6 +138,70 @@ def test_simulation_agrees_with_the_integral():
     np.testing.assert_allclose(found, expected_range(0.3, count), rtol=0.03)
 
 
+def test_noise_floor_of_equal_rates():
+    """In every form it is the mean of what draws of the common rates show."""
+    rows = np.array([[60.0, 25.0, 9.0], [40.0, 0.0, 12.0]])
+    rate = np.array([[0.2, 0.5, 0.4], [0.7, np.nan, 0.6]])
+    observed = Rates(rate, rows, rows, rows, rows)
+    share = rows / rows.sum(axis=1, keepdims=True)
+    present = [np.array([0, 1, 2]), np.array([0, 2])]
+    common = np.nansum(rate * share, axis=1)
+
+    def by_hand(drawn, to_overall, is_ratio):
+        """Return the worst disparity of five observed rates, the last two of the second kind."""
+        found = []
+        for r, rates in enumerate(np.split(drawn, [3])):
+            pairs = [(min(a, b), max(a, b)) for a in rates for b in rates]
+            if to_overall:
+                centre = rates @ share[r, present[r]]
+                pairs = [(min(a, centre), max(a, centre)) for a in rates]
+            if is_ratio:
+                found.append(min(low / high if high else 1.0 for low, high in pairs))
+            else:
+                found.append(max(high - low for low, high in pairs))
+        return min(found) if is_ratio else max(found)
+
+    for to_overall in (False, True):
+        for is_ratio in (False, True):
+            options = {"to_overall": to_overall, "is_ratio": is_ratio}
+            expected = noise_floor(
+                np.repeat(common, [3, 2]),
+                np.concatenate([rows[r, units] for r, units in enumerate(present)]),
+                lambda drawn, o=options: by_hand(drawn, **o),
+                np.random.default_rng(1),
+                4000,
+            )
+            found = equal_noise_floor(observed, share, **options)
+            np.testing.assert_allclose(found, expected, rtol=0.06)
+
+
+def test_disparities_by_hand():
+    """The largest less the smallest of the rates that there are, and their ratio."""
+    rates = np.array([[0.2, np.nan, 0.5], [0.0, 0.0, 0.0], [np.nan, 0.3, np.nan]])
+    difference, ratio = disparities(rates)
+    np.testing.assert_allclose(difference, [0.3, 0.0, np.nan])
+    np.testing.assert_allclose(ratio, [0.4, 1.0, np.nan])
+
+
+def test_equality_of_rates():
+    """The pooled test of two proportions over many rows, Fisher's less half over few."""
+    p, n, q, m = 0.30, 400.0, 0.36, 900.0
+    pooled = (120 + 324) / 1300
+    error = np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
+    few = [(5, 40, 2, 300), (0, 12, 9, 30), (3, 3, 7, 60)]
+    sides = np.transpose([(p, n, q, m), *((i / n, n, j / m, m) for i, n, j, m in few)])
+    found = equality_p_values(*sides)
+    np.testing.assert_allclose(found[0], 2 * norm.sf((q - p) / error))
+    for value, (i, n, j, m) in zip(found[1:], few, strict=True):
+        half = 0.5 * hypergeom(n + m, i + j, n).pmf(i)
+        tails = [
+            fisher_exact([[i, n - i], [j, m - j]], alternative=side).pvalue - half
+            for side in ("less", "greater")
+        ]
+        score = 2 * norm.sf(abs(difference_statistic(i / n, n, j / m, m)))
+        np.testing.assert_allclose(value, max(min(2 * min(tails), 1), score))
+
+
 def test_noise_floor_is_reproducible():
     """The same generator gives the same floor; rates of 0 and 1 have none."""
     count = np.array([30.0, 40.0])
@@ -186,20 +253,23 @@ def test_coverage_of_rates(count, confidence):
     assert exact.min() >= confidence - 1e-12
 
 
-@pytest.mark.parametrize("interval", [newcombe_interval, ratio_interval])
+@pytest.mark.parametrize("is_ratio", [False, True])
 @pytest.mark.parametrize("confidence", [0.9, 0.95])
 @pytest.mark.parametrize("counts", [(20, 20), (60, 25)])
-def test_coverage_of_pairs(interval, counts, confidence):
+def test_coverage_of_pairs(is_ratio, counts, confidence):
     """Differences and ratios cover as often as they say on average over rates, by enumeration."""
     n, m = counts
     k, other = np.arange(n + 1)[:, None], np.arange(m + 1)
-    lower, upper = interval(k / n, n, other / m, m, confidence)
+    pairs, critical = (k / n, n, other / m, m), norm.ppf(0.5 + confidence / 2)
+    lower, upper = newcombe_interval(*pairs, confidence)
     found = []
     for p in np.linspace(0.05, 0.95, 10):
         for q in np.linspace(0.05, 0.95, 10):
-            true = p - q if interval is newcombe_interval else p / q
-            chance = binom.pmf(k, n, p) * binom.pmf(other, m, q)
-            found.append(chance[(lower <= true) & (true <= upper)].sum())
+            if is_ratio:
+                inside = np.abs(ratio_statistic(*pairs, p / q)) <= critical
+            else:
+                inside = (lower <= p - q) & (p - q <= upper)
+            found.append((binom.pmf(k, n, p) * binom.pmf(other, m, q))[inside].sum())
     assert abs(np.mean(found) - confidence) < 0.01
     assert np.min(found) > confidence - 0.06
 
@@ -208,6 +278,9 @@ def test_exact_by_hand():
     """Clopper and Pearson: 0 of 10 is at most 1 - 0.025^(1/10); weighted ones are Hoeffding's."""
     _, upper = exact_interval(0.0, 10)
     np.testing.assert_allclose(upper, 1 - 0.025**0.1)
+    # As many corrections as many groups ask for leave levels below what 1 - level can tell.
+    _, upper = exact_interval(0.0, 10, 1 - 2.0**-50)
+    np.testing.assert_allclose(upper, 1 - 2.0**-5.1)
     lower, upper = exact_interval(0.5, 50, kind="weighted")
     np.testing.assert_allclose([0.5 - lower, upper - 0.5], np.sqrt(np.log(40) / 100))
 
@@ -287,9 +360,8 @@ def test_statistics_at_the_ends():
     assert difference_statistic(0.5, 10, 0.5, 10, 1.0) == -np.inf
     assert np.isnan(difference_statistic(np.nan, 0, 0.5, 10))
     assert ratio_statistic(0.0, 10, 0.0, 10, 0.8) == 0
-    lower, upper = ratio_interval([0.0, 0.4], 100, [0.4, 0.0], 100)
-    assert lower[0] == 0
-    assert upper[1] == np.inf
+    nobody = compare_pairs(np.array([0.0, 0.4]), np.array([100.0, 100.0]))
+    assert smallest_ratio_limits([nobody])[0] == 0
 
 
 def test_pairs_critical_value_is_the_studentised_range():
@@ -416,15 +488,19 @@ def test_smallest_ratio_limits_are_those_of_pairs():
     for _ in range(10):
         rate, count = rng.uniform(0.1, 0.9, 5), rng.integers(50, 2000, 5).astype(float)
         event = compare_pairs(rate, count)
-        low, _ = ratio_interval(
-            event.other_rate, event.other_effective, event.rate, event.effective
-        )
-        critical = pairs_critical_value(0.05, 5)
-        _, high = ratio_interval(
-            event.other_rate, event.other_effective, event.rate, event.effective, critical=critical
-        )
-        expected = low.min(), min(high.min(), 1.0)
-        np.testing.assert_allclose(smallest_ratio_limits([event]), expected, atol=1e-9)
+        ends = []
+        for critical in (norm.ppf(0.975), -pairs_critical_value(0.05, 5)):
+            of_pairs = [
+                brentq(
+                    lambda ratio, pair, z: ratio_statistic(*pair, ratio) - z,
+                    0,
+                    10,
+                    (pair, critical),
+                )
+                for pair in zip(*event.sides[2:], *event.sides[:2], strict=True)
+            ]
+            ends.append(min(*of_pairs, 1.0))
+        np.testing.assert_allclose(smallest_ratio_limits([event]), ends, atol=1e-9)
 
 
 def test_exact_limits_are_wider_and_agree_with_their_p_values():
@@ -496,6 +572,28 @@ def test_verdicts_are_those_of_the_limits():
             for (exceeds, within), wide, narrow in found:
                 assert (exceeds < 0.05) == (wide[1] < bound if is_ratio else wide[0] > bound)
                 assert (within < 0.05) == (narrow[0] > bound if is_ratio else narrow[1] < bound)
+
+
+def test_rare_rates_have_verdicts():
+    """However rare a rate and however clear a gap, there is a verdict, that of the limits."""
+    rng = np.random.default_rng(0)
+    for i in range(200):
+        n_groups = rng.integers(3, 7)
+        count = np.rint(np.exp(rng.uniform(0, 14, n_groups)))
+        rate = rng.binomial(count.astype(int), 10 ** rng.uniform(-6, 0, n_groups)) / count
+        rate = rate if i % 3 else 1 - rate
+        event = compare_pairs(rate, count)
+        if i % 2:
+            others, total = count.sum() - count, (count * rate).sum()
+            rest = np.clip((total - count * rate) / others, 0, 1)
+            event = compare_with_rest(rate, count, rest, others, count / count.sum())
+        bound = rng.choice([0.0, 0.001, 0.05, 0.2])
+        exceeds, within = difference_p_values([event], bound)
+        lower, _ = largest_gap_limits([event], 0.95)
+        _, upper = largest_gap_limits([event], 0.9)
+        assert (exceeds < 0.05) == (lower > bound)
+        assert (within < 0.05) == (upper < bound)
+        assert np.isfinite(ratio_p_values([event], 0.8)).all()
 
 
 def overall(rate, count):
