@@ -411,9 +411,9 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
             what = f"{kind}_columns"
             features = checks.select_columns(X, getattr(self, what), what)
         # Those of `fit` come first.
-        order = self._column_order.setdefault(kind, checks.given_names(features, what))
+        names = self._column_names.setdefault(kind, checks.given_names(features, what))
         codes, labels = checks.encode_groups(
-            features, _num_samples(X), missing=self.missing, what=what, order=order
+            features, _num_samples(X), missing=self.missing, what=what, names=names
         )
         return codes, labels, what
 
@@ -424,7 +424,7 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
 
         The unit of group g in stratum s is ``s * n_groups + g``; -1 without weight.
         """
-        self._column_order: dict[str, list | None] = {}
+        self._column_names: dict[str, list | None] = {}
         group, labels, _ = self._sensitive_labels(X, sensitive_features)
         group, self._group_labels = _with_weight(group, labels, weight, "group")
         stratum, labels, source = self._control_labels(X, control_features)

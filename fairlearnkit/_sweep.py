@@ -24,7 +24,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from fairlearnkit import _validation as checks
-from fairlearnkit._base import fit_learner, weight_keyword
+from fairlearnkit._base import GroupConstrainedClassifier, fit_learner, weight_keyword
 from fairlearnkit._kernels.moments import cell_mass, cell_sums, objective
 from fairlearnkit.constraints import AllOf, Criterion
 from fairlearnkit.exceptions import DegenerateGroupWarning
@@ -568,8 +568,8 @@ def check_sweep(
             label == pos_label,
             unit,
             weight,
-            sensitive_features,
-            control_features,
+            _handed_on(sensitive_features, last),
+            _handed_on(control_features, last),
         ),
         pos_label=pos_label,
         classes=classes,
@@ -663,6 +663,13 @@ def _check_pos_label(pos_label: Any, last: Any, classes: list[Any]) -> Any:
 def _callable_name(knob: Any) -> str:
     name = getattr(knob, "__name__", "knob")
     return "knob" if name == "<lambda>" else name
+
+
+def _handed_on(features: Any, last: Any) -> Any:
+    """Return groups as an estimator takes them: others than ours know no dict of columns."""
+    if isinstance(features, Mapping) and not isinstance(last, GroupConstrainedClassifier):
+        return np.column_stack([np.asarray(part, dtype=object) for part in features.values()])
+    return features
 
 
 def _check_knobs(what: str, wanted: Any, *, is_bound: bool) -> list[Any]:

@@ -127,7 +127,7 @@ def _repeated_names(what: str, error: DuplicateError) -> ValueError:
 
 
 def encode_groups(
-    values: Any, n_samples: int, *, missing: str, what: str, order: list | None = None
+    values: Any, n_samples: int, *, missing: str, what: str, names: list | None = None
 ) -> tuple[Int, list]:
     """Return the group of every row as an integer, and the group labels in order.
 
@@ -141,7 +141,7 @@ def encode_groups(
         Whether a missing value is an error or a group of its own, with the label None.
     what : str
         Name of the values in messages.
-    order : list, default=None
+    names : list, default=None
         Names of columns seen before, as `given_names` returns them: columns of the same names are
         put in their order.
 
@@ -152,7 +152,7 @@ def encode_groups(
     labels : list
         Labels that occur, sorted.
     """
-    columns = [factorize(part) for part in _split_columns(_in_order(values, order, what), what)]
+    columns = [factorize(part) for part in _split_columns(_in_order(values, names, what), what)]
     if not columns:
         msg = f"{what} must have at least one column, got none."
         raise ValueError(msg)

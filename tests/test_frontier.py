@@ -243,6 +243,24 @@ def test_named_groups_keep_their_names():
     )
 
 
+def test_estimators_of_others_are_handed_columns_as_arrays():
+    """A dict of columns is ours: whoever else takes groups gets what has rows."""
+    handed = []
+
+    class Curious(LogisticRegression):
+        def fit(self, X, y, sensitive_features, sample_weight=None):
+            handed.append(sensitive_features)
+            return super().fit(X, y, sample_weight)
+
+    named = {"group": GROUPS, "half": np.arange(len(Y)) % 2}
+    options = {"knob": "C", "knob_values": [0.1, 1.0], "max_differences": None}
+    options |= {"criteria": DemographicParity()}
+    measured(Curious(), sensitive_features=named, **options)
+    train = next(FOLDS.split(X, Y))[0]
+    expected = np.column_stack([column[train] for column in named.values()])
+    np.testing.assert_array_equal(handed[0], expected)
+
+
 def test_strata():
     """Groups are compared within each stratum, as the estimator compares them."""
     stratum = np.arange(len(Y)) % 2
