@@ -63,18 +63,11 @@ def wrapped(line: str, indent: str = "") -> str:
 
 def column_names(values: Any, n_columns: int) -> list[str]:
     """Return the names of sensitive columns; numbers where they have none."""
-    found: Any = None
-    if isinstance(values, Mapping):
-        found = list(values)
-    else:
-        for source in ("column_names", "columns"):
-            found = getattr(values, source, None)
-            if found is not None:
-                break
-        else:
-            name = getattr(values, "name", None)
-            found = None if name is None or callable(name) else [name]
-    if found is not None and len(list(found)) == n_columns:
+    found = checks.given_names(values, "sensitive_features")
+    if found is None:
+        name = getattr(values, "name", None)
+        found = [] if name is None or callable(name) else [name]
+    if len(found) == n_columns:
         names = [str(name) for name in found]
         if len(set(names)) == n_columns:
             return names
