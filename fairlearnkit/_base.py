@@ -696,8 +696,8 @@ class GroupConstrainedClassifier(ClassifierMixin, BaseEstimator):
         do not randomise.
 
         It takes about two linear programmes per breakpoint, and both their size and the number of
-        breakpoints grow with the groups: below a second for a few groups, minutes for hundreds.
-        `at` solves one.
+        breakpoints grow with the groups: below a second for a few groups, half a minute for some
+        hundred (equalized odds). `at` solves one.
         """
         check_is_fitted(self)
         with self._lock:

@@ -1215,7 +1215,8 @@ def _columns(
     """Return name, codes and labels of each sensitive column, and which are taken together."""
     what = "sensitive_features"
     for limit, value, least in (("max_columns", max_columns, 1), ("max_groups", max_groups, 2)):
-        if value is not None and (not isinstance(value, Integral) or value < least):
+        is_whole = isinstance(value, Integral) and checks.is_number(value)
+        if value is not None and not (is_whole and value >= least):
             msg = f"{limit} must be a whole number of {least} or more, got {value!r}."
             raise ValueError(msg)
     given = [str(name) for name in getattr(values, "columns", ())]

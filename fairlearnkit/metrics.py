@@ -1072,6 +1072,9 @@ def _to_pass(estimator: Any, method: str, features: Mapping[str, Any]) -> dict[s
     for name, values in features.items():
         if values is None or name not in takes:
             continue
+        # Strata are for those that decide by them.
+        if name == "control_features" and not getattr(estimator, "_is_stratified", True):
+            continue
         has_columns = getattr(estimator, name.replace("features", "columns"), None) is not None
         asked = requests.get(name)
         if (not has_columns) if asked is None else asked is not False:

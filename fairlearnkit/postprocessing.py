@@ -401,9 +401,8 @@ class GroupThresholdClassifier(GroupConstrainedMetaClassifier):
             P(y | x): for that, see ``estimator_``.
         """
         X = self._check_predict(X)
-        return self._both_classes(
-            self._accept_probability(X, sensitive_features, control_features)
-        )
+        groups = sensitive_features, control_features
+        return self._both_classes(self._accept_probability(X, self._learner_view(X), *groups))
 
     def predict(
         self, X: Any, *, sensitive_features: Any = None, control_features: Any = None
@@ -426,8 +425,9 @@ class GroupThresholdClassifier(GroupConstrainedMetaClassifier):
             Labels.
         """
         X = self._check_predict(X)
-        probability = self._accept_probability(X, sensitive_features, control_features)
-        return self._labels_of(self._is_accepted(self._learner_view(X), probability))
+        learner_X = self._learner_view(X)
+        probability = self._accept_probability(X, learner_X, sensitive_features, control_features)
+        return self._labels_of(self._is_accepted(learner_X, probability))
 
     def score(
         self,
@@ -509,9 +509,11 @@ class GroupThresholdClassifier(GroupConstrainedMetaClassifier):
         self.estimator_ = fit_learner(self.estimator, data.learner_X, data.y, data.sample_weight)
         return score
 
-    def _accept_probability(self, X: Any, sensitive_features: Any, control_features: Any) -> Float:
+    def _accept_probability(
+        self, X: Any, learner_X: Any, sensitive_features: Any, control_features: Any
+    ) -> Float:
         unit = self._encode_units(X, sensitive_features, control_features)
-        return accept_probability(self._scores(self._learner_view(X)), unit, *self._rule)
+        return accept_probability(self._scores(learner_X), unit, *self._rule)
 
     def _scores(self, learner_X: Any) -> Float:
         return learner_score(

@@ -93,10 +93,12 @@ class _Column(NamedTuple):
     def _places(self, values: Sequence[Any]) -> Int:
         """Return the level of each category, the number of levels where it is unknown."""
         place = {label: i for i, label in enumerate(self.labels)}
-        if values and not any(value in place for value in values):
+        kinds = {type(label) for label in self.labels}
+        other = [value for value in values if value not in place and type(value) not in kinds]
+        if other:
             msg = (
-                f"{self.name} must hold some of the categories known from audit_subgroups, "
-                f"{self.labels[:5]}, got {values[:5]}. Write them as they were there."
+                f"{self.name} must hold categories of the kind known from audit_subgroups, such "
+                f"as {self.labels[:5]}, got {other[:5]}. Write them as they were there."
             )
             raise ValueError(msg)
         return np.array([place.get(value, len(place)) for value in values], dtype=np.intp)
@@ -156,9 +158,8 @@ class SubgroupRule:
         Raises
         ------
         ValueError
-            If columns are not those of the rule, values are missing where none were, or none of
-            the values of a column that the rule is about is known to it, or is a number where it
-            should be.
+            If columns are not those of the rule, values are missing where none were, or are of
+            another kind than those that the rule knows of the column.
         """
         parts = checks._split_columns(sensitive_features, "sensitive_features")
         if len(parts) != len(self._columns) or self._subgroup is None:

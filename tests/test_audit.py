@@ -630,6 +630,9 @@ def test_strata_reach_the_decisions():
     assert (
         with_strata.to_dict() == audit_estimator(plain, X, y, sensitive_features=group).to_dict()
     )
+    rule.fit(X, y, sensitive_features=group)
+    audit_estimator(rule, X, y, **known)
+    rule.fit(X, y, sensitive_features=group, control_features=stratum)
     with pytest.raises(ValueError, match="Pass control_features= to this method too"):
         audit_estimator(rule, X, y, sensitive_features=group)
 
@@ -755,6 +758,7 @@ def test_measurements_where_asked_for():
         ({"max_groups": 1}, "max_groups must be"),
         ({"max_columns": 0}, "max_columns must be a whole number of 1 or more, got 0"),
         ({"max_columns": 2.5}, "max_columns must be"),
+        ({"max_columns": True}, "max_columns must be"),
         ({"missing": "drop"}, "missing must be"),
         ({"sample_weight": [-1, 1, 1, 1]}, "sample_weight must be >= 0"),
     ],

@@ -302,7 +302,7 @@ def test_rules_on_new_people():
 
 @pytest.mark.parametrize("oracle", ["conjunction", "linear"])
 def test_categories_written_in_another_way(oracle):
-    """Where no category is known, as with numbers in place of text, nobody would be in: raise."""
+    """Numbers in place of text would be nobody: an error. Unknown text is nobody, alone too."""
     rng = np.random.default_rng(0)
     code = rng.choice(["1", "2", "3"], 2000)
     pred = (rng.random(2000) < np.where(code == "2", 0.8, 0.3)).astype(int)
@@ -312,6 +312,8 @@ def test_categories_written_in_another_way(oracle):
     np.testing.assert_array_equal(found.rule.contains({"code": ["2", "1"]}), [True, False])
     with pytest.raises(ValueError, match=r"\['1', '2', '3'\], got \[1, 2, 3\]"):
         found.rule.contains({"code": np.sort(code.astype(int))})
+    known = found.rule.contains({"code": ["1", "4"]})
+    np.testing.assert_array_equal(known[1:], found.rule.contains({"code": ["4"]}))
 
 
 @pytest.mark.parametrize(

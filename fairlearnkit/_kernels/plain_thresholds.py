@@ -283,7 +283,13 @@ def _descend(search: _Search, low: Float) -> tuple[Int | None, float]:
 
 
 def _swept(moments: Moments) -> list[int]:
-    """Return the events whose windows matter: parities, else any one."""
+    """Return the events to sweep: parities, else any one.
+
+    Where windows are wide, as to overall, the cheapest choices in them may all be above a ceiling.
+    A sweep of the ceiling, which has no windows, looks at the start's own.
+    """
+    if moments.to_overall.any() and (moments.kind == Kind.CEILING).any():
+        return list(range(moments.n_events))
     parities: list[int] = np.flatnonzero(moments.kind == Kind.PARITY).tolist()
     return parities or [0]
 

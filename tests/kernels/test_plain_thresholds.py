@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from fairlearnkit import (
     AllOf,
+    Capacity,
     DemographicParity,
     EqualizedOdds,
     ErrorRateParity,
@@ -283,6 +284,17 @@ def test_search_that_gives_up_says_so(criterion, n_groups, monkeypatch):
     assert not found.is_proven
     assert violations(moments, group_rates(moments, points.sums[found.point])).max() <= 1e-9
     assert found.cost >= mixed.cost - 1e-9
+
+
+@pytest.mark.parametrize("seed", [4, 23, 38])
+def test_a_ceiling_beside_a_parity_to_overall(seed):
+    """The cheapest choices in wide windows are above the ceiling: the search finds the best."""
+    rng = np.random.default_rng(seed)
+    group, score = rng.integers(4, size=1500), rng.random(1500).round(3)
+    y = (rng.random(1500) < 0.6 * score + 0.075 * group).astype(int)
+    instance = Instance(score, y, group, np.ones(1500), fp_cost=0.5)
+    parity = DemographicParity(max_difference=0.03, reference="overall")
+    assert plain_optimum(instance, AllOf([parity, Capacity(at_most=0.3)])).is_proven
 
 
 def test_bound_of_one_takes_the_cheapest_threshold_of_each_group():
