@@ -1281,7 +1281,7 @@ def _finest(columns: list[tuple[str, Int, list[Any]]], n_rows: int) -> tuple[Int
     level_of = np.arange(len(labels))[None]
     for _, codes, labels in columns[1:]:
         n_units = level_of.shape[1] * len(labels)
-        unit = unit.astype(np.intp) * len(labels) + codes.astype(np.intp)
+        unit = unit * len(labels) + codes
         occupied = np.arange(n_units)
         if n_units > 4 * n_rows + 1000:
             occupied, unit = np.unique(unit, return_inverse=True)
@@ -1309,6 +1309,7 @@ def _codes_as_given(column: Any, n_rows: int) -> tuple[Any, list[Any] | None]:
         return column, None
     if len(column) != n_rows or column.min() < 0 or column.max() >= n_rows:
         return column, None
+    column = column.astype(np.intp, copy=False)
     count = np.bincount(column)
     return column, list(range(len(count))) if count.all() else None
 

@@ -805,12 +805,12 @@ class GroupRatesDisplay(_Display):
             named = np.isin(place, ends) if crowded else np.ones(n_groups, dtype=bool)
             ticks += at[named].tolist()
             labels += [f"{names[g]} ({self.count[rate][g]:,})" for g in np.flatnonzero(named)]
-            below, above = value - self.lower[rate], self.upper[rate] - value
+            bars = np.array([value - self.lower[rate], self.upper[rate] - value])
             self.errorbars_[rate] = [
                 ax.errorbar(
                     value[part],
                     at[part],
-                    xerr=[below[part], above[part]],
+                    xerr=bars[:, part],
                     color=_color(i),
                     marker=_marker(i),
                     ls="",

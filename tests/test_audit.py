@@ -5,6 +5,7 @@ import pickle
 import warnings
 from html.parser import HTMLParser
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -552,8 +553,6 @@ def test_plot():
     )
     with pytest.raises(ValueError, match="attribute must be one of"):
         report.plot("race")
-    import matplotlib.pyplot as plt
-
     plt.close(display.figure_)
 
 
@@ -674,6 +673,7 @@ def test_missing_groups_are_what_they_are_for_the_estimator():
     assert disparity_scorer(DemographicParity())(rule, frame, y) == -gap
     drawn = GroupRatesDisplay.from_estimator(rule, frame, y)
     assert {len(bars) for bars in drawn.errorbars_.values()} == {3}
+    plt.close(drawn.figure_)
     plain = LogisticRegression().fit(X, y)
     for call in (audit_estimator, disparity_scorer(DemographicParity())):
         with pytest.raises(ValueError, match='missing="group"'):
