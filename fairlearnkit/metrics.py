@@ -661,26 +661,6 @@ class _GroupScorer(BaseEstimator):
     pos_label: Any
     missing: str | None
 
-    def __call__(
-        self,
-        estimator: Any,
-        X: Any,
-        y: ArrayLike,
-        *,
-        sensitive_features: Any = None,
-        control_features: Any = None,
-        sample_weight: ArrayLike | None = None,
-    ) -> float:
-        """Return the score of a fitted classifier; see `score`."""
-        return self.score(
-            estimator,
-            X,
-            y,
-            sensitive_features=sensitive_features,
-            control_features=control_features,
-            sample_weight=sample_weight,
-        )
-
     def score(
         self,
         estimator: Any,
@@ -700,6 +680,8 @@ class _GroupScorer(BaseEstimator):
         )
         missing = _missing_of(estimator, self.missing)
         return self._value(truth, probability, groups, missing, sample_weight)
+
+    __call__ = score
 
     def _value(
         self,

@@ -110,6 +110,22 @@ class Moments(NamedTuple):
         """Number of events, empty ones included."""
         return len(self.bound)
 
+    def take(self, units: Int, rows: Int) -> "Moments":
+        """Return the moments of some units and rows alone; the rows are of these units."""
+        events, event = np.unique(self.event[rows], return_inverse=True)
+        return Moments(
+            mass=self.mass[units],
+            unit=np.searchsorted(units, self.unit[rows]),
+            event=event,
+            offset=self.offset[rows],
+            slope=self.slope[rows],
+            share=self.share[rows],
+            is_ratio=self.is_ratio[events],
+            to_overall=self.to_overall[events],
+            bound=self.bound[events],
+            kind=self.kind[events],
+        )
+
 
 class RowForm(NamedTuple):
     """Two linear inequalities per row and one free level t per event.

@@ -142,9 +142,7 @@ def solve_plain_thresholds(
     is_proven = True
     for groups, rows in _independent(moments):
         kept = np.concatenate([np.arange(*points.start[g : g + 2]) for g in groups])
-        search = _prepare(
-            points.take_groups(groups, kept), _part(moments, groups, rows), cost[kept]
-        )
+        search = _prepare(points.take_groups(groups, kept), moments.take(groups, rows), cost[kept])
         mixed = randomized._replace(
             sums=randomized.sums[groups],
             group_cost=randomized.group_cost[groups],
@@ -172,23 +170,6 @@ def _independent(moments: Moments) -> Iterator[tuple[Int, Int]]:
     part = connected_components(graph, directed=False)[1][:n_groups]
     for i in np.unique(part):
         yield np.flatnonzero(part == i), rows[part[moments.unit[rows]] == i]
-
-
-def _part(moments: Moments, groups: Int, rows: Int) -> Moments:
-    """Return the moments of some groups and rows alone."""
-    events, event = np.unique(moments.event[rows], return_inverse=True)
-    return Moments(
-        mass=moments.mass[groups],
-        unit=np.searchsorted(groups, moments.unit[rows]),
-        event=event,
-        offset=moments.offset[rows],
-        slope=moments.slope[rows],
-        share=moments.share[rows],
-        is_ratio=moments.is_ratio[events],
-        to_overall=moments.to_overall[events],
-        bound=moments.bound[events],
-        kind=moments.kind[events],
-    )
 
 
 def _solve(
